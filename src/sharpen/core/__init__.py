@@ -1,0 +1,1 @@
+"""The loop and its records; imports neither torch nor any method."""

@@ -1,0 +1,146 @@
+"""Artifacts: versioned, content-hashed files with lineage, in a store that never half-writes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, JsonValue
+
+from sharpen.core.errors import Damaged, SharpenError
+from sharpen.core.records import Record, digest
+
+
+class Kind(StrEnum):
+    """What an artifact is."""
+
+    WEIGHTS = "weights"
+    ADAPTER = "adapter"
+    REWARD_MODEL = "reward_model"
+    PROMPT = "prompt"
+    MEMORY = "memory"
+    SKILLS = "skills"
+    PROGRAM = "program"
+    WORKFLOW = "workflow"
+    WORLD_MODEL = "world_model"
+
+
+class Artifact(Record):
+    """A named set of stored files that improves or is used."""
+
+    kind: Kind
+    files: Mapping[str, str]
+    """File name -> SHA-256 of its bytes in the store."""
+    parents: tuple[str, ...] = ()
+    """Versions of the policies or artifacts it was made from."""
+    metadata: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Hash of kind and contents: equal contents are one version, whatever their lineage."""
+        return digest([self.kind, dict(self.files)])[:16]
+
+
+class ArtifactStore:
+    """Files named by their hash under one folder; written to a temporary name, synced, renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the store."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha: str) -> Path:
+        """Where the file with this hash lies, or would."""
+        return self.folder / sha[:2] / sha
+
+    def put(self, data: bytes) -> str:
+        """Store bytes; return their hash."""
+        sha = hashlib.sha256(data).hexdigest()
+        target = self.path(sha)
+        if not target.exists() or target.stat().st_size != len(data):
+            write_atomic(target, data)
+        return sha
+
+    def put_file(self, source: Path) -> str:
+        """Store a file by moving it in; return its hash."""
+        sha = hash_file(source)
+        target = self.path(sha)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(target), source.open("rb") as handle:
+            os.fsync(handle.fileno())
+            os.replace(source, target)
+            _sync_folder(target.parent)
+        return sha
+
+    def get(self, sha: str) -> bytes:
+        """Read a file and check it against its hash; Damaged if it is missing or differs."""
+        data = self.path(sha).read_bytes() if self.path(sha).is_file() else None
+        if data is None or hashlib.sha256(data).hexdigest() != sha:
+            raise self._damaged(sha, "missing" if data is None else "changed")
+        return data
+
+    def checked_path(self, sha: str) -> Path:
+        """Path of a large file after checking its hash, for readers that map it into memory."""
+        path = self.path(sha)
+        if not path.is_file() or hash_file(path) != sha:
+            raise self._damaged(sha, "changed" if path.is_file() else "missing")
+        return path
+
+    def intact(self, sha: str) -> bool:
+        """Whether the file is there and matches its hash."""
+        return self.path(sha).is_file() and hash_file(self.path(sha)) == sha
+
+    def _damaged(self, sha: str, what: str) -> Damaged:
+        return Damaged(
+            f"stored file {self.path(sha)} is {what}",
+            remedy="`sharpen resume RUN --repair` computes it again",
+        )
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomic(target: Path, data: bytes) -> None:
+    """Write so that a reader sees the old file or the whole new one, also after a power loss."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with disk_errors(target):
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class disk_errors:
+    """Context that turns a full or failing disk into an error with a remedy."""
+
+    def __init__(self, target: Path) -> None:
+        """`target` is named in the error."""
+        self.target = target
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise SharpenError(
+                f"cannot write {self.target}: {error.strerror}",
+                remedy="free disk space and run the same command again; nothing done is lost",
+            ) from error

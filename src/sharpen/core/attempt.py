@@ -1,0 +1,94 @@
+"""An attempt and its trace: turns, who wrote them, their tokens and log-probabilities."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import model_validator
+
+from sharpen.core.records import Record
+
+
+class Author(StrEnum):
+    """Who wrote a turn; loss masks follow from this."""
+
+    POLICY = "policy"
+    TEMPLATE = "template"
+    TOOL = "tool"
+    ENVIRONMENT = "environment"
+    TEACHER = "teacher"
+    OPPONENT = "opponent"
+
+
+class Provenance(StrEnum):
+    """How an attempt came to be."""
+
+    EXPLORED = "explored"
+    RATIONALIZED = "rationalized"
+    DISTILLED = "distilled"
+    HUMAN = "human"
+    SPLICED = "spliced"
+
+
+class Stop(StrEnum):
+    """Why generation ended."""
+
+    END = "end"
+    STOP_TEXT = "stop_text"
+    LENGTH = "length"
+
+
+class Turn(Record):
+    """A span of a trace by one author."""
+
+    author: Author
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each token under the policy that sampled it, at its temperature."""
+    role: str = ""
+    """Name of the role that spoke, in games with several."""
+    score: float | None = None
+    """Score of this step, where a process reward exists."""
+    trained: bool = True
+    """Whether a learner may put loss on this turn; only policy turns ever carry loss."""
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Turn:
+        if self.logprobs is not None and len(self.logprobs) != len(self.token_ids):
+            raise ValueError("logprobs and token_ids differ in length")
+        return self
+
+
+class Branch(Record):
+    """Where an attempt leaves another one: the shared turns are the parent's first `turn`."""
+
+    parent: str
+    turn: int
+
+
+class Attempt(Record):
+    """One try of a policy at a task."""
+
+    task: str
+    """Key of the task."""
+    index: int
+    """Place in its group."""
+    policy: str
+    """Version of the policy that acted."""
+    turns: tuple[Turn, ...]
+    stop: Stop = Stop.END
+    provenance: Provenance = Provenance.EXPLORED
+    round: int = 0
+    temperature: float = 0.0
+    branch: Branch | None = None
+
+    @property
+    def response(self) -> str:
+        """Everything the policy wrote, stripped."""
+        return "".join(t.text for t in self.turns if t.author is Author.POLICY).strip()
+
+    @property
+    def token_count(self) -> int:
+        """Number of tokens the policy wrote."""
+        return sum(len(t.token_ids) for t in self.turns if t.author is Author.POLICY)

@@ -1,0 +1,60 @@
+"""One file adds a recipe, task family or verifier: they are found by file name, with no registry.
+
+A name is either the stem of a module in the kind's package (`b_star`, also written `b-star`), or a
+path to a Python file of the user's own (`./mine.py`, or `./mine.py:name` for one object of it).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from sharpen.core.errors import BadInput
+
+
+def stem_of(name: str) -> str:
+    """The module stem that a written name means."""
+    return name.replace("-", "_")
+
+
+def names(package: str) -> dict[str, str]:
+    """Every public module of a package with the first line of its docstring; imports none of them."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(package)
+    found = {}
+    for folder in spec.submodule_search_locations:
+        for path in sorted(Path(folder).glob("[a-z]*.py")):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[path.stem] = doc.split("\n", 1)[0]
+    return found
+
+
+def load(package: str, name: str, *, kind: str) -> ModuleType:
+    """Import the module that `name` means; BadInput lists the known names if there is none."""
+    file, _, _ = name.partition(".py:")
+    if name.endswith(".py") or ".py:" in name:
+        return _load_file(Path(file if file.endswith(".py") else file + ".py"), kind)
+    stem = stem_of(name)
+    known = names(package)
+    if stem not in known:
+        raise BadInput(kind, name, f"there is no such {kind}", remedy=f"one of: {', '.join(sorted(known))}")
+    return importlib.import_module(f"{package}.{stem}")
+
+
+def _load_file(path: Path, kind: str) -> ModuleType:
+    if not path.is_file():
+        raise BadInput(kind, str(path), "there is no such file", remedy="check the path")
+    name = f"sharpen_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadInput(kind, str(path), "is not a Python file", remedy="give a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,167 @@
+"""Tasks and task sets. The test split is sealed: it opens once, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+
+from pydantic import Field, JsonValue
+
+from sharpen.core.errors import BadInput, Sealed
+from sharpen.core.records import Record, digest
+
+
+class Role(StrEnum):
+    """Who speaks in a message of a task's start state."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Message(Record):
+    """One message of a start state or partial history."""
+
+    role: Role
+    content: str
+
+
+class Channel(StrEnum):
+    """An information source that a recipe may look at; reports print the ones it used."""
+
+    LABEL = "label"
+    EXECUTION = "execution"
+    VISIBLE_TESTS = "visible_tests"
+    HIDDEN_TESTS = "hidden_tests"
+    TEACHER = "teacher"
+    ORACLE = "oracle"
+    HUMAN = "human"
+
+
+class Task(Record):
+    """One problem: what the policy may see, and the hidden reference it is judged by."""
+
+    messages: tuple[Message, ...]
+    """The start state a policy sees; the last message is the question."""
+    answer: str
+    """Hidden reference answer; only verifiers and label-using recipes may read it."""
+    solution: str | None = None
+    """A worked solution, if the source has one (channel HUMAN)."""
+    family: str = ""
+    """Which task family or file the task came from."""
+    world: JsonValue = None
+    """Start state of the environment for stepwise tasks."""
+    views: Mapping[str, str] = Field(default_factory=dict)
+    """What each role sees in private, by role name."""
+    metadata: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Anything the verifier needs beyond the answer."""
+
+    @classmethod
+    def ask(
+        cls,
+        question: str,
+        answer: str,
+        *,
+        solution: str | None = None,
+        family: str = "",
+        metadata: Mapping[str, JsonValue] | None = None,
+    ) -> Task:
+        """Make a single-question task."""
+        return cls(
+            messages=(Message(role=Role.USER, content=question),),
+            answer=answer,
+            solution=solution,
+            family=family,
+            metadata=metadata or {},
+        )
+
+    @property
+    def question(self) -> str:
+        """Text of the last message."""
+        return self.messages[-1].content
+
+    @cached_property
+    def key(self) -> str:
+        """Content hash of the whole task: 16 hex digits."""
+        return digest(self)[:16]
+
+
+class Split(StrEnum):
+    """The three parts of a task set."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class TaskSet:
+    """Ordered tasks in three disjoint splits; `test` raises until it is opened, once."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        train: Sequence[Task],
+        val: Sequence[Task],
+        test: Sequence[Task],
+        verifier: str,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """`verifier` names the default verifier; `notes` tell the user how the set was made."""
+        self.name = name
+        self.train = tuple(train)
+        self.val = tuple(val)
+        self.verifier = verifier
+        self.notes = tuple(notes)
+        self._test = tuple(test)
+        self._opened = False
+        for split, tasks in (("train", self.train), ("val", self.val), ("test", self._test)):
+            if not tasks:
+                raise BadInput(
+                    split, name, "this split has no tasks", remedy=f"ask for at least one {split} task"
+                )
+        self._refuse_overlap()
+
+    def _refuse_overlap(self) -> None:
+        seen: dict[str, str] = {}
+        for split, tasks in (("train", self.train), ("val", self.val), ("test", self._test)):
+            for task in tasks:
+                if seen.setdefault(task.key, split) != split:
+                    raise BadInput(
+                        "task set",
+                        self.name,
+                        f"a task is in both {seen[task.key]} and {split}: {task.question[:60]!r}",
+                        remedy="split by content, so that equal tasks stay on one side",
+                    )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of all three splits, in order."""
+        return digest([[task.key for task in part] for part in (self.train, self.val, self._test)])
+
+    def by_key(self, key: str) -> Task:
+        """Look up a train or val task."""
+        return self._index[key]
+
+    @cached_property
+    def _index(self) -> dict[str, Task]:
+        return {task.key: task for task in (*self.train, *self.val)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of tasks of each split; counting does not open the test split."""
+        return {"train": len(self.train), "val": len(self.val), "test": len(self._test)}
+
+    @property
+    def test(self) -> tuple[Task, ...]:
+        """Always raises: recipes have no business with the test split."""
+        raise Sealed("the test split is sealed", remedy="use tasks.val; the report opens the test split once")
+
+    def open_test(self) -> tuple[Task, ...]:
+        """Hand the test split out; a second call raises Sealed."""
+        if self._opened:
+            raise Sealed("the test split was opened before", remedy="start a new run to test again")
+        self._opened = True
+        return self._test

@@ -1,0 +1,1 @@
+"""From attempts and verdicts to batches."""

@@ -1,0 +1,82 @@
+"""The one protocol of every model: sample, score, load weights; capabilities say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from sharpen.core.attempt import Stop
+
+
+class Capability(StrEnum):
+    """What a model can do beyond sampling text."""
+
+    LOGPROBS = "logprobs"
+    """Sampled tokens come with log-probabilities, and given text can be scored."""
+    PREFIX = "prefix"
+    """A response can be forced to begin with given tokens."""
+    TRAIN = "train"
+    """The weights are here and a learner can change them."""
+
+
+class Decoding(NamedTuple):
+    """How to draw tokens. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 96
+    stop: tuple[str, ...] = ()
+
+
+class Prompt(NamedTuple):
+    """One prompt, the seeds of the samples wanted for it, and an optional forced start."""
+
+    text: str
+    seeds: tuple[int, ...]
+    prefix: str = ""
+
+
+class Completion(NamedTuple):
+    """One sampled response. `text` has the stop text removed; `token_ids` are exactly what was drawn."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    stop: Stop
+
+
+class Completions(NamedTuple):
+    """The samples of one prompt, in the order of its seeds."""
+
+    prompt_ids: tuple[int, ...]
+    samples: tuple[Completion, ...]
+
+
+class Model(Protocol):
+    """Weights or an API behind one interface."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the base weights and tokenizer, or of endpoint and model name."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+
+    def sample(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Completions]:
+        """Draw one response per seed of every prompt.
+
+        A row's tokens depend on its prompt, seed and decoding alone. Results are in prompt order.
+        """
+
+    def logprobs(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        """Log-probability (temperature 1) of each response token of (prompt ids, response ids)."""
+
+    def load(self, weights: Path | None) -> None:
+        """Use these weights (a safetensors file made by a learner), or None for the base."""

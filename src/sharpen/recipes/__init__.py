@@ -1,0 +1,1 @@
+"""Recipes: one file per published method, found by file name."""

@@ -1,0 +1,1 @@
+"""Results: committed summaries, tables and pictures."""
