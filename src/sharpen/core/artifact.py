@@ -51,6 +51,7 @@ class ArtifactStore:
     def __init__(self, folder: Path) -> None:
         """Open or create the store."""
         self.folder = folder
+        self._checked: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha: str) -> Path:
@@ -61,7 +62,7 @@ class ArtifactStore:
         """Store bytes; return their hash."""
         sha = hashlib.sha256(data).hexdigest()
         target = self.path(sha)
-        if not target.exists() or target.stat().st_size != len(data):
+        if not self.intact(sha):
             write_atomic(target, data)
         return sha
 
@@ -84,10 +85,11 @@ class ArtifactStore:
         return data
 
     def checked_path(self, sha: str) -> Path:
-        """Path of a large file after checking its hash, for readers that map it into memory."""
+        """Path of a large file after checking its hash (once), for readers that map it into memory."""
         path = self.path(sha)
-        if not path.is_file() or hash_file(path) != sha:
+        if not path.is_file() or (sha not in self._checked and hash_file(path) != sha):
             raise self._damaged(sha, "changed" if path.is_file() else "missing")
+        self._checked.add(sha)
         return path
 
     def intact(self, sha: str) -> bool:

@@ -51,7 +51,7 @@ class Turn(Record):
     score: float | None = None
     """Score of this step, where a process reward exists."""
     trained: bool = True
-    """Whether a learner may put loss on this turn; only policy turns ever carry loss."""
+    """Whether a learner may put loss on this turn; only policy and teacher turns ever carry loss."""
 
     @model_validator(mode="after")
     def _aligned(self) -> Turn:

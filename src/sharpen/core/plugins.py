@@ -22,26 +22,34 @@ def stem_of(name: str) -> str:
     return name.replace("-", "_")
 
 
-def names(package: str) -> dict[str, str]:
-    """Every public module of a package with the first line of its docstring; imports none of them."""
+def names(package: str, *, defines: str | None = None) -> dict[str, str]:
+    """Every public module of a package with the first line of its docstring; imports none of them.
+
+    With `defines`, only modules that define a function of that name: the plugins among their helpers.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(package)
     found = {}
     for folder in spec.submodule_search_locations:
         for path in sorted(Path(folder).glob("[a-z]*.py")):
-            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            found[path.stem] = doc.split("\n", 1)[0]
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            if defines is None or defines in _functions(tree):
+                found[path.stem] = (ast.get_docstring(tree) or "").split("\n", 1)[0]
     return found
 
 
-def load(package: str, name: str, *, kind: str) -> ModuleType:
+def _functions(tree: ast.Module) -> set[str]:
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def load(package: str, name: str, *, kind: str, defines: str | None = None) -> ModuleType:
     """Import the module that `name` means; BadInput lists the known names if there is none."""
     file, _, _ = name.partition(".py:")
     if name.endswith(".py") or ".py:" in name:
         return _load_file(Path(file if file.endswith(".py") else file + ".py"), kind)
     stem = stem_of(name)
-    known = names(package)
+    known = names(package, defines=defines)
     if stem not in known:
         raise BadInput(kind, name, f"there is no such {kind}", remedy=f"one of: {', '.join(sorted(known))}")
     return importlib.import_module(f"{package}.{stem}")

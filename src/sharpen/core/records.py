@@ -1,12 +1,14 @@
-"""The base of every stored record, and the one canonical way to turn a record into bytes."""
+"""The base of every stored record, and how records become bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
 
 T = TypeVar("T")
 
@@ -16,29 +18,39 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-
-def to_plain(value: Any) -> Any:
-    """Turn records, and containers of records, into plain JSON values."""
-    return TypeAdapter(Any).dump_python(value, mode="json", serialize_as_any=True)
-
-
-def canonical(value: Any) -> bytes:
-    """Serialise a JSON-able value to its only spelling: sorted keys, no spaces, UTF-8.
-
-    Raises ValueError for NaN and infinities, which have no JSON spelling.
-    """
-    return json.dumps(
-        to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8", "surrogatepass")
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A validated copy with some fields changed; cached values do not come along."""
+        return type(self)(
+            **{**{name: getattr(self, name) for name in type(self).model_fields}, **(update or {})}
+        )
 
 
-def digest(value: Any) -> str:
-    """Content hash of a JSON-able value, or of bytes as they stand: 64 hex digits of SHA-256."""
-    data = value if isinstance(value, bytes) else canonical(value)
-    return hashlib.sha256(data).hexdigest()
+def encode(value: Any) -> bytes:
+    """Serialise records, and containers of them, fast; fields stand in the order of declaration."""
+    return to_json(value)
 
 
 def decode(kind: type[T] | Any, data: bytes) -> T:
-    """Read a value of type `kind` back from its canonical bytes."""
+    """Read a value of type `kind` back from its bytes."""
     result: T = TypeAdapter(kind).validate_json(data)
     return result
+
+
+def canonical(value: Any) -> bytes:
+    """Serialise a value to its only spelling, for identities: sorted keys, no spaces, UTF-8.
+
+    Raises ValueError for NaN and infinities, which have no JSON spelling.
+    """
+    plain = to_jsonable_python(value)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def digest(value: Any) -> str:
+    """Identity of a value by its canonical spelling, or of bytes as they stand: 64 hex digits."""
+    return hash_bytes(value if isinstance(value, bytes) else canonical(value))
+
+
+def hash_bytes(data: bytes) -> str:
+    """SHA-256 in 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()

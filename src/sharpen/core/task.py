@@ -159,6 +159,17 @@ class TaskSet:
         """Always raises: recipes have no business with the test split."""
         raise Sealed("the test split is sealed", remedy="use tasks.val; the report opens the test split once")
 
+    def without_first_train(self, count: int) -> TaskSet:
+        """The same set, sealed anew, without its first training tasks (they became examples)."""
+        return TaskSet(
+            self.name,
+            train=self.train[count:],
+            val=self.val,
+            test=self._test,
+            verifier=self.verifier,
+            notes=self.notes,
+        )
+
     def open_test(self) -> tuple[Task, ...]:
         """Hand the test split out; a second call raises Sealed."""
         if self._opened:

@@ -1,0 +1,145 @@
+"""What the scopes of one run share: journal, store, meters, and the step that is never done twice."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.budget import Budget, Purpose, Timing, Usage
+from sharpen.core.errors import Mismatch
+from sharpen.core.gate import GateRule
+from sharpen.core.journal import Entry, Journal, Wall
+from sharpen.core.policy import GREEDY, Actor, Decoding, Policy
+from sharpen.core.records import decode, encode, hash_bytes
+from sharpen.core.task import Task
+from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
+from sharpen.core.verdict import Verdict
+
+
+class Verifier(Protocol):
+    """Judges responses; see sharpen.verifiers."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of its code and options."""
+
+    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
+        """One verdict per (task, response), in order."""
+
+
+class Listener(Protocol):
+    """Hears of progress, to show it."""
+
+    def progress(self, step: str, done: float, total: float, note: str) -> None:
+        """Part of a step is done."""
+
+    def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
+        """A row is in the journal, with this result."""
+
+
+class Done(NamedTuple):
+    """What computing a step gave: its result, its cost, and the stored files the result refers to."""
+
+    result: Any
+    usage: Usage = Usage()
+    files: tuple[str, ...] = ()
+
+
+@dataclass
+class Engine:
+    """What all scopes of one run share."""
+
+    recipe: str
+    seed: int
+    journal: Journal
+    store: ArtifactStore
+    actor: Actor
+    verifier: Verifier
+    models: Mapping[str, object]
+    folder: Path
+    listener: Listener
+    decoding: Decoding = GREEDY
+    gate: GateRule = field(default_factory=GateRule)
+    budget: Budget = field(default_factory=Budget)
+    chunk_rows: int = 256
+    """Attempts per journal row; batch shapes follow from it, so it is part of a run's identity."""
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    started: float = field(default_factory=time.perf_counter)
+    updating: Callable[[Updater, Workbench, Policy, Any], Updated] = direct
+    repair: bool = False
+    incumbent: Policy | None = None
+
+    def __post_init__(self) -> None:
+        self.session = uuid.uuid4().hex[:8]
+        self.used: dict[Purpose, tuple[Usage, Timing]] = {p: (Usage(), Timing()) for p in Purpose}
+        for row in self.journal:
+            self._charge(row.entry, row.wall)
+
+    def _charge(self, entry: Entry, wall: Wall) -> None:
+        usage, timing = self.used[entry.purpose]
+        spent = Timing(seconds=wall.seconds, model_seconds=wall.model_seconds)
+        self.used[entry.purpose] = (usage + entry.usage, timing + spent)
+
+    def step(
+        self,
+        key: str,
+        verb: str,
+        inputs: object,
+        kind: Any,
+        purpose: Purpose,
+        compute: Callable[[], Done],
+    ) -> Any:
+        """Return the journaled result of a step, or compute and journal it."""
+        wanted = hash_bytes(encode(inputs))
+        row = self.journal.get(key)
+        if row is None:
+            return self._record(key, verb, wanted, purpose, compute)
+        if row.entry.inputs != wanted:
+            raise Mismatch(
+                f"step {key} now has other inputs than when it was journaled",
+                remedy="the recipe must be deterministic between verbs; start a new run with --fork",
+            )
+        if self.repair and not all(map(self.store.intact, (row.entry.blob, *row.entry.files))):
+            self._recompute(row.entry, compute)
+        result = decode(kind, self.store.get(row.entry.blob))
+        self.listener.finished(row.entry, row.wall, result, replayed=True)
+        return result
+
+    def _record(self, key: str, verb: str, inputs: str, purpose: Purpose, compute: Callable[[], Done]) -> Any:
+        if purpose is Purpose.METHOD:
+            self.budget.check(*self.used[purpose])
+        start, model_start = time.perf_counter(), self.stopwatch.seconds
+        done = compute()
+        entry = Entry(
+            key=key,
+            verb=verb,
+            inputs=inputs,
+            blob=self.store.put(encode(done.result)),
+            files=done.files,
+            usage=done.usage,
+            purpose=purpose,
+        )
+        now = time.perf_counter()
+        wall = Wall(
+            session=self.session,
+            elapsed=now - self.started,
+            seconds=now - start,
+            model_seconds=self.stopwatch.seconds - model_start,
+        )
+        self.journal.append(entry, wall)
+        self._charge(entry, wall)
+        self.listener.finished(entry, wall, done.result, replayed=False)
+        return done.result
+
+    def _recompute(self, entry: Entry, compute: Callable[[], Done]) -> None:
+        done = compute()
+        if self.store.put(encode(done.result)) != entry.blob or done.files != entry.files:
+            raise Mismatch(
+                f"step {entry.key} gave another result than the journal says",
+                remedy="restore the run from a backup or start a new run with --fork",
+            )

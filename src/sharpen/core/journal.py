@@ -1,0 +1,182 @@
+"""The append-only truth of a run: one SQLite row per finished piece of work, chained by hash.
+
+The hash of a row covers its whole body and the hash before it; only `wall` (times) stands outside.
+Two runs that did the same work have equal bodies and hashes, byte for byte.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from sharpen.core.artifact import disk_errors
+from sharpen.core.budget import Purpose, Usage
+from sharpen.core.errors import Busy, Damaged
+from sharpen.core.records import Record, canonical, decode
+
+_SCHEMA = """CREATE TABLE IF NOT EXISTS rows (
+    seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL, hash TEXT NOT NULL,
+    wall TEXT NOT NULL)"""
+
+
+class Entry(Record):
+    """The body of a row: what was done, from what, with what result, at what cost."""
+
+    key: str
+    """Path of the step, unique in the run."""
+    verb: str
+    inputs: str
+    """Hash of everything the result depends on."""
+    blob: str
+    """Hash of the stored result."""
+    files: tuple[str, ...] = ()
+    """Hashes of further stored files that the result refers to."""
+    usage: Usage = Usage()
+    purpose: Purpose = Purpose.METHOD
+
+
+class Wall(Record):
+    """Times of a row: seconds of work, of which in the model, and since its process began."""
+
+    session: str
+    elapsed: float
+    seconds: float
+    model_seconds: float
+
+
+class Row(NamedTuple):
+    """A row as read back."""
+
+    entry: Entry
+    wall: Wall
+    hash: str
+
+
+class Journal:
+    """Reads and appends rows of one run folder; only one process can hold it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create `folder`/journal.sqlite and verify its hash chain."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "journal.sqlite"
+        self._lock = _lock(folder / "lock")
+        self._database = _connect(self._path)
+        self._head = _verify(self._path, self._database)
+
+    @property
+    def head(self) -> str:
+        """Hash of the last row: it stands for the whole history."""
+        return self._head
+
+    def get(self, key: str) -> Row | None:
+        """The row of a step, if the step is finished."""
+        found = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,)).fetchone()
+        return _row(*found) if found else None
+
+    def append(self, entry: Entry, wall: Wall) -> None:
+        """Add a finished step; it is on disk when this returns."""
+        body = canonical(entry).decode()
+        chained = _chain(self._head, body)
+        with disk_errors(self._path), _sqlite_errors(self._path), self._database:
+            self._database.execute(
+                "INSERT INTO rows (key, body, hash, wall) VALUES (?, ?, ?, ?)",
+                (entry.key, body, chained, canonical(wall).decode()),
+            )
+        self._head = chained
+
+    def __iter__(self) -> Iterator[Row]:
+        for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
+            yield _row(*found)
+
+    def close(self) -> None:
+        """Close the file and let other processes in."""
+        self._database.close()
+        self._lock.close()
+
+
+def read_rows(folder: Path) -> Iterator[Row]:
+    """Read a run's rows without taking its lock, also while it is running."""
+    path = folder / "journal.sqlite"
+    if not path.is_file():
+        raise Damaged(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
+            yield _row(*found)
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+    finally:
+        database.close()
+
+
+def _row(body: str, wall: str, chained: str) -> Row:
+    return Row(decode(Entry, body.encode()), decode(Wall, wall.encode()), chained)
+
+
+def _chain(previous: str, body: str) -> str:
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+def _lock(path: Path) -> IO[str]:
+    handle = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        owner = handle.read().strip() or "unknown"
+        handle.close()
+        raise Busy(
+            f"run {path.parent} is in use by process {owner}",
+            remedy="wait for it, stop it, or use another --out",
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    with _sqlite_errors(path):
+        database = sqlite3.connect(path, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(_SCHEMA)
+        return database
+
+
+def _verify(path: Path, database: sqlite3.Connection) -> str:
+    head = ""
+    with _sqlite_errors(path):
+        for seq, key, body, chained in database.execute("SELECT seq, key, body, hash FROM rows ORDER BY seq"):
+            head = _chain(head, body)
+            if head != chained or decode(Entry, body.encode()).key != key:
+                raise _damaged(path, f"row {seq} does not match its hash")
+    return head
+
+
+def _damaged(path: Path, what: str) -> Damaged:
+    return Damaged(
+        f"journal {path} is damaged: {what}",
+        remedy="restore it from a backup or start a new run in another --out",
+    )
+
+
+class _sqlite_errors:
+    """Context that turns SQLite's errors into ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+            raise OSError(28, "No space left on device") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            raise _damaged(self.path, str(error)) from error

@@ -1,0 +1,120 @@
+"""A policy is whatever acts: a model, a prompt form and any number of artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+from pydantic import Field
+
+from sharpen.core.artifact import Artifact, Kind
+from sharpen.core.attempt import Attempt
+from sharpen.core.records import Record, digest
+from sharpen.core.task import Message, Role, Task
+
+
+class Style(StrEnum):
+    """How a question is put to the model."""
+
+    PLAIN = "plain"
+    """`Q: ...\\nA:` as text to be continued."""
+    CHAT = "chat"
+    """Through the tokenizer's chat template or the endpoint's chat interface."""
+
+
+class Shot(Record):
+    """A solved example that stands before the question."""
+
+    question: str
+    response: str
+
+
+class PromptForm(Record):
+    """Instruction, solved examples and style; a base score is only meaningful together with it."""
+
+    style: Style = Style.PLAIN
+    instruction: str = ""
+    shots: tuple[Shot, ...] = ()
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Texts that end a response in this form."""
+        return ("\n\n", "\nQ:") if self.style is Style.PLAIN else ()
+
+    def text(self, task: Task) -> str:
+        """The prompt as plain text to be continued."""
+        blocks = [self.instruction] if self.instruction else []
+        blocks += [f"Q: {shot.question}\nA: {shot.response}" for shot in self.shots]
+        history = "\n".join(message.content for message in task.messages)
+        return "\n\n".join([*blocks, f"Q: {history}\nA:"])
+
+    def messages(self, task: Task) -> tuple[Message, ...]:
+        """The prompt as chat messages."""
+        head = [Message(role=Role.SYSTEM, content=self.instruction)] if self.instruction else []
+        for shot in self.shots:
+            head.append(Message(role=Role.USER, content=shot.question))
+            head.append(Message(role=Role.ASSISTANT, content=shot.response))
+        return (*head, *task.messages)
+
+
+class Policy(Record):
+    """A model with its prompt form and artifacts. Equal contents have equal versions."""
+
+    model: str
+    """Name of the model among the run's models."""
+    base: str
+    """Fingerprint of that model."""
+    prompt: PromptForm = PromptForm()
+    parts: Mapping[Kind, Artifact] = Field(default_factory=dict)
+
+    @cached_property
+    def version(self) -> str:
+        """Content hash of everything that decides how the policy acts: 16 hex digits."""
+        parts = {kind: artifact.version for kind, artifact in self.parts.items()}
+        return digest([self.base, self.prompt, parts])[:16]
+
+    @property
+    def weights(self) -> Artifact | None:
+        """The learned weights, or None for the base model."""
+        return self.parts.get(Kind.WEIGHTS)
+
+    def with_part(self, artifact: Artifact) -> Policy:
+        """The same policy with one artifact put in the place of its kind."""
+        return self.model_copy(update={"parts": {**self.parts, artifact.kind: artifact}})
+
+    def without_part(self, kind: Kind) -> Policy:
+        """The same policy with one kind of artifact taken away."""
+        return self.model_copy(update={"parts": {k: a for k, a in self.parts.items() if k is not kind}})
+
+
+class Decoding(NamedTuple):
+    """How to draw tokens. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 96
+    stop: tuple[str, ...] = ()
+
+
+GREEDY = Decoding(temperature=0.0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt that is wanted."""
+
+    task: Task
+    index: int
+    seed: int
+    round: int = 0
+    prefix: str = ""
+
+
+class Actor(Protocol):
+    """Makes attempts: single answers, episodes in a world, games, searches."""
+
+    def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
+        """One attempt per job, in order. Each depends on its job, policy and decoding alone."""

@@ -1,0 +1,239 @@
+"""A run: journaled verbs over a recipe's plain Python.
+
+Every verb call is a step with a key (its path in the loop), a seed, a meter and a stored result. A
+finished step is never run again: a run that is started anew walks through its journal and goes on
+where it stopped, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import typing
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Purpose, Usage
+from sharpen.core.engine import Done, Engine, Verifier
+from sharpen.core.gate import GateMode, GateReport
+from sharpen.core.policy import Actor, Decoding, Job, Policy
+from sharpen.core.records import digest
+from sharpen.core.seeds import seed_for
+from sharpen.core.task import Task, TaskSet
+from sharpen.core.updater import Updated, Updater, Workbench
+from sharpen.core.verdict import Verdict, value_of
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Scores(NamedTuple):
+    """A policy's scores on some tasks, in task order; None where the judge failed."""
+
+    values: tuple[float | None, ...]
+    attempts: tuple[Attempt, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Scope:
+    """A place in the loop; its verbs journal under its path. Scopes nest."""
+
+    def __init__(self, engine: Engine, path: str, *, round: int = 0, purpose: Purpose) -> None:
+        """Recipes get scopes from `iterations`, `scope` or a verb; they never make one."""
+        self._engine = engine
+        self._path = path
+        self._purpose = purpose
+        self._counts: Counter[str] = Counter()
+        self.round = round
+
+    def scope(self, name: str, *, purpose: Purpose | None = None) -> Scope:
+        """A nested loop or stage with its own keys and seeds."""
+        return Scope(self._engine, self._key(name), round=self.round, purpose=purpose or self._purpose)
+
+    def iterations(self, count: int) -> Iterator[Scope]:
+        """Scopes of the rounds 1 to `count`."""
+        loop = self._key("round")
+        for number in range(1, count + 1):
+            yield Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+
+    def _key(self, verb: str) -> str:
+        self._counts[verb] += 1
+        nth = self._counts[verb]
+        name = verb if nth == 1 else f"{verb}~{nth}"
+        return f"{self._path}/{name}" if self._path else name
+
+    def configure(self, choose: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Choose settings for this round; `choose` gets a nested scope first and may probe with it."""
+        return self._nested("configure", choose, *args, **kwargs)
+
+    def propose(self, make: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make new tasks; `make` gets a nested scope first."""
+        return self._nested("propose", make, *args, **kwargs)
+
+    def curate(self, pick: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Apply a pure function that picks, filters, pairs or splices; its result is stored."""
+        return self._call("curate", pick, lambda: pick(*args, **kwargs), (args, kwargs))
+
+    def _nested(self, verb: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        nested = self.scope(f"{verb}-{function.__name__}")
+        return self._call(verb, function, lambda: function(nested, *args, **kwargs), (args, kwargs))
+
+    def _call(self, verb: str, function: Callable[..., T], compute: Callable[[], T], inputs: object) -> T:
+        kind = typing.get_type_hints(function)["return"]
+        result: T = self._engine.step(
+            self._key(verb),
+            verb,
+            [function.__qualname__, _summary(inputs)],
+            kind,
+            self._purpose,
+            lambda: Done(compute()),
+        )
+        return result
+
+    def attempt(
+        self,
+        policy: Policy,
+        tasks: Sequence[Task],
+        *,
+        samples: int = 1,
+        temperature: float = 1.0,
+        decoding: Decoding | None = None,
+        actor: Actor | None = None,
+    ) -> tuple[Attempt, ...]:
+        """Let the policy try every task `samples` times; attempts come in task order, grouped."""
+        engine = self._engine
+        how = decoding or engine.decoding._replace(temperature=temperature)
+        key = self._key("attempt")
+        per_chunk = max(1, engine.chunk_rows // samples)
+        attempts: list[Attempt] = []
+        for number, part in enumerate(_chunks(tasks, per_chunk)):
+            jobs = [self._job(key, task, index) for task in part for index in range(samples)]
+            engine.listener.progress(key, number * per_chunk, len(tasks), "tasks")
+            attempts += engine.step(
+                f"{key}/{number}",
+                "attempt",
+                [policy.version, how, [(job.task.key, job.index, job.seed) for job in jobs]],
+                tuple[Attempt, ...],
+                self._purpose,
+                partial(_act, actor or engine.actor, policy, jobs, how),
+            )
+        engine.listener.progress(key, len(tasks), len(tasks), "tasks")
+        return tuple(attempts)
+
+    def _job(self, key: str, task: Task, index: int) -> Job:
+        seed = seed_for(self._engine.seed, self._engine.recipe, key, task.key, index, "sample")
+        return Job(task=task, index=index, seed=seed, round=self.round)
+
+    def judge(
+        self, attempts: Sequence[Attempt], tasks: Sequence[Task], *, verifier: Verifier | None = None
+    ) -> tuple[Verdict, ...]:
+        """Judge attempts at these tasks; verdicts come in the order of the attempts."""
+        engine, judge = self._engine, verifier or self._engine.verifier
+        by_key = {task.key: task for task in tasks}
+        key = self._key("judge")
+        verdicts: list[Verdict] = []
+        for number, part in enumerate(_chunks(attempts, engine.chunk_rows)):
+            pairs = [(by_key[attempt.task], attempt.response) for attempt in part]
+            verdicts += engine.step(
+                f"{key}/{number}",
+                "judge",
+                [judge.fingerprint, [(task.key, text) for task, text in pairs]],
+                tuple[Verdict, ...],
+                self._purpose,
+                partial(_judge, judge, pairs),
+            )
+        return tuple(verdicts)
+
+    def update(self, updater: Updater, policy: Policy, batch: object) -> Policy:
+        """Make a candidate policy from a policy and a batch."""
+        engine, key = self._engine, self._key("update")
+        scratch = engine.folder / "scratch" / digest(key)[:16]
+
+        def compute() -> Done:
+            scratch.mkdir(parents=True, exist_ok=True)
+            work = Workbench(
+                store=engine.store,
+                models=engine.models,
+                scratch=scratch,
+                seed=seed_for(engine.seed, engine.recipe, key, "update"),
+                stopwatch=engine.stopwatch,
+                progress=lambda done, total, note: engine.listener.progress(key, done, total, note),
+            )
+            updated = engine.updating(updater, work, policy, batch)
+            files = (sha for part in updated.policy.parts.values() for sha in part.files.values())
+            return Done(updated, updated.usage, tuple(sorted(files)))
+
+        inputs = [updater.fingerprint, policy.version, _summary(batch)]
+        updated: Updated = engine.step(key, "update", inputs, Updated, self._purpose, compute)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return updated.policy
+
+    def gate(self, candidate: Policy, *, incumbent: Policy, tasks: Sequence[Task]) -> Policy:
+        """Compare on validation tasks; return the policy that goes on. What is returned last is kept."""
+        engine = self._engine
+        measured = Purpose.METHOD if engine.gate.mode is GateMode.ENFORCE else Purpose.EVALUATION
+        old, new = (
+            self.evaluate(policy, tasks, name="val", purpose=measured) for policy in (incumbent, candidate)
+        )
+        versions = (incumbent.version, candidate.version)
+        report: GateReport = engine.step(
+            self._key("gate"),
+            "gate",
+            [engine.gate, versions, old.values, new.values],
+            GateReport,
+            measured,
+            lambda: Done(engine.gate.decide(old.values, new.values, versions=versions)),
+        )
+        engine.incumbent = candidate if report.adopted else incumbent
+        return engine.incumbent
+
+    def evaluate(
+        self, policy: Policy, tasks: Sequence[Task], *, name: str, purpose: Purpose = Purpose.EVALUATION
+    ) -> Scores:
+        """Score a policy on tasks, greedily. A policy's score on a named set is computed once per run."""
+        place = Scope(self._engine, f"evaluate/{name}/{policy.version}", purpose=purpose)
+        attempts = place.attempt(policy, tasks, temperature=0.0)
+        verdicts = place.judge(attempts, tasks)
+        return Scores(tuple(value_of(verdict) for verdict in verdicts), attempts, verdicts)
+
+
+class Run(Scope):
+    """The outermost scope, which a recipe function receives."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Made by the experiment, not by recipes."""
+        super().__init__(engine, "", purpose=Purpose.METHOD)
+
+
+def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Done:
+    attempts = tuple(actor.act(policy, jobs, how))
+    tokens = sum(attempt.token_count for attempt in attempts)
+    return Done(attempts, Usage(sampled_tokens=tokens, model_calls=len(attempts)))
+
+
+def _judge(verifier: Verifier, pairs: Sequence[tuple[Task, str]]) -> Done:
+    return Done(tuple(verifier.judge(pairs)), Usage(judge_calls=len(pairs)))
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _summary(value: Any) -> Any:
+    """Stand-in of an argument for hashing: versions of policies, keys of tasks, else the value."""
+    match value:
+        case Policy():
+            return value.version
+        case Task():
+            return value.key
+        case TaskSet():
+            return value.fingerprint
+        case Mapping():
+            return {str(key): _summary(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_summary(item) for item in value]
+        case _:
+            return value
