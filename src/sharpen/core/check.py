@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sharpen.core.errors import BadInput
 from sharpen.core.records import Record
+
+
+class Checkable(StrEnum):
+    """What can be checked."""
+
+    VERIFIER = "verifier"
+    TASK = "task"
+    RECIPE = "recipe"
 
 
 class CheckRow(Record):
@@ -13,6 +23,11 @@ class CheckRow(Record):
     wanted: str
     got: str
     ok: bool
+
+    @property
+    def outcome(self) -> str:
+        """`ok`, or what went wrong."""
+        return "ok" if self.ok else f"FAILED: wanted {self.wanted}, got {self.got}"
 
 
 class CheckReport(Record):
@@ -31,14 +46,25 @@ class CheckReport(Record):
         """The rows that are not as wanted."""
         return tuple(row for row in self.rows if not row.ok)
 
+    def lines(self) -> list[tuple[str, str]]:
+        """Case and outcome, for printing."""
+        shown = [
+            (row.case, "ok" if row.ok else f"FAILED: wanted {row.wanted}, got {row.got}") for row in self.rows
+        ]
+        return [
+            (self.subject, f"{len(self.rows) - len(self.failures)} of {len(self.rows)} checks passed"),
+            *shown,
+        ]
+
     def require(self) -> None:
         """Raise BadInput with the first failure, if there is one."""
         if self.ok:
             return
-        first, count = self.failures[0], len(self.failures)
+        first = self.failures[0]
+        counts = f"{len(self.failures)} of {len(self.rows)} checks failed"
         raise BadInput(
             "check",
             self.subject,
-            f"{count} of {len(self.rows)} checks failed; {first.case}: wanted {first.wanted}, got {first.got}",
+            f"{counts}; {first.case}: wanted {first.wanted}, got {first.got}",
             remedy="a verifier that fails a check cannot be used: mend it or name another with --verifier",
         )

@@ -34,6 +34,10 @@ class Recipe:
     paper: str
     improves: str
     sees: tuple[Channel, ...]
+    small: Mapping[str, object]
+    """Settings for a run of seconds, by which the recipe is checked."""
+    ablation: Mapping[str, object]
+    """Settings that take away what the method learns from; the gain must vanish with it."""
     source: Path
 
     @property
@@ -54,14 +58,21 @@ class Recipe:
             ) from None
 
 
-def recipe(*, paper: str, improves: str, sees: Channel | tuple[Channel, ...]) -> Callable[[Loop], Recipe]:
+def recipe(
+    *,
+    paper: str,
+    improves: str,
+    sees: Channel | tuple[Channel, ...],
+    small: Mapping[str, object],
+    ablation: Mapping[str, object],
+) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""
 
     def declare(loop: Loop) -> Recipe:
         config = typing.get_type_hints(loop)["config"]
         channels = sees if isinstance(sees, tuple) else (sees,)
         source = Path(inspect.getfile(loop))
-        return Recipe(loop.__name__, loop, config, paper, improves, channels, source)
+        return Recipe(loop.__name__, loop, config, paper, improves, channels, small, ablation, source)
 
     return declare
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_json, to_jsonable_python
@@ -30,10 +30,13 @@ def encode(value: Any) -> bytes:
     return to_json(value)
 
 
-def decode(kind: type[T] | Any, data: bytes) -> T:
-    """Read a value of type `kind` back from its bytes."""
-    result: T = TypeAdapter(kind).validate_json(data)
-    return result
+@overload
+def decode(kind: type[T], data: bytes) -> T: ...
+@overload
+def decode(kind: Any, data: bytes) -> Any: ...
+def decode(kind: Any, data: bytes) -> Any:
+    """Read a value of type `kind` (any annotation) back from its bytes."""
+    return TypeAdapter(kind).validate_json(data)
 
 
 def canonical(value: Any) -> bytes:

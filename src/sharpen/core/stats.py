@@ -38,6 +38,25 @@ class Interval(Record):
     """Number of known values."""
     level: float = LEVEL
 
+    @property
+    def above_zero(self) -> bool:
+        """Whether the whole interval is positive."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval is negative."""
+        return self.high is not None and self.high < 0
+
+    def percent(self, *, signed: bool = False) -> str:
+        """As text: `12.0% (8.1% to 16.2%)`."""
+        if self.mean is None:
+            return "unknown"
+        sign = "+" if signed else ""
+        if self.low is None or self.high is None:
+            return f"{self.mean:{sign}.1%}"
+        return f"{self.mean:{sign}.1%} ({self.low:{sign}.1%} to {self.high:{sign}.1%})"
+
     def __str__(self) -> str:
         if self.mean is None:
             return "unknown"

@@ -1,1 +1,1 @@
-"""Worker processes with deadlines."""
+"""Where parallel and untrusted-to-finish work runs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sharpen.core.attempt import Stop
+from sharpen.core.policy import Decoding as Decoding
 
 
 class Capability(StrEnum):
@@ -19,15 +20,6 @@ class Capability(StrEnum):
     """A response can be forced to begin with given tokens."""
     TRAIN = "train"
     """The weights are here and a learner can change them."""
-
-
-class Decoding(NamedTuple):
-    """How to draw tokens. Temperature 0 is greedy."""
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 96
-    stop: tuple[str, ...] = ()
 
 
 class Prompt(NamedTuple):

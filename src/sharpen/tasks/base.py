@@ -1,12 +1,12 @@
-"""What a task family is: one module here with a `generate` function; its keyword arguments are the dials."""
+"""What a task family makes: a module here with `LEVELS` and `generate`, whose keyword arguments are dials."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from sharpen.core.errors import BadInput
 from sharpen.core.task import Task
 
 
@@ -31,7 +31,12 @@ class Problem:
 class Generate(Protocol):
     """A family's generator: draws one problem from its own random stream."""
 
-    def __call__(self, rng: random.Random, *, level: int) -> Problem: ...
+    def __call__(self, rng: random.Random, *, level: int = 2) -> Problem:
+        """Draw a problem; equal streams give equal problems. BadInput for a level outside `LEVELS`."""
 
 
-Dials = Callable[..., Problem]
+def check_range(dial: str, value: int, allowed: range) -> None:
+    """Raise BadInput unless the value of a dial is in the range."""
+    if value not in allowed:
+        span = f"{allowed.start} to {allowed.stop - 1}"
+        raise BadInput(dial, value, f"is outside {span}", remedy=f"give {dial} from {span}")

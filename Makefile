@@ -1,0 +1,38 @@
+# make quickstart   set up, then watch a model improve itself
+# make test         set up, then run the tests
+# make check        ruff, mypy --strict, layers
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One release for all: other versions of torch bring gigabytes of GPU libraries to machines without one.
+TORCH ?= torch==2.13.0
+EXTRAS ?= openai,gguf,reasoning-gym,dev
+
+.PHONY: setup quickstart test check docs clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)" $(TORCH_OPTIONS)
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+quickstart: setup
+	$(BIN)/sharpen quickstart
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+docs: setup
+	$(BIN)/python tools/make_docs.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

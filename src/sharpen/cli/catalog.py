@@ -1,0 +1,83 @@
+"""Commands that list and check what there is."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sharpen.cli.output import print_json, print_pairs
+from sharpen.core import plugins
+from sharpen.core.check import Checkable
+from sharpen.core.recipe import PACKAGE
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def models(*, json: Json = False) -> None:
+    """List the models at hand and the forms of name that open others."""
+    from sharpen.models.source import list_models
+
+    found = list_models()
+    if json:
+        print_json(found)
+    else:
+        print_pairs([(info.name, info.line()) for info in found])
+
+
+def tasks(*, json: Json = False) -> None:
+    """List the task families with their dials."""
+    from sharpen.tasks.source import family_names
+
+    found = {
+        **family_names(),
+        "rg:FAMILY": "Any admitted family of reasoning-gym, e.g. rg:countdown?max_value=20.",
+        "FILE.jsonl, FILE.csv": "Your own questions and answers; see --question-field, --answer-field.",
+        "FILE.py": "Your own generator: generate(rng, *, level=2) -> Problem.",
+    }
+    if json:
+        print_json(found)
+    else:
+        print_pairs(list(found.items()))
+
+
+def recipes(*, json: Json = False) -> None:
+    """List the recipes."""
+    found = plugins.names(PACKAGE)
+    if json:
+        print_json(found)
+    else:
+        print_pairs(list(found.items()))
+
+
+def check(kind: Checkable, name: str, /, *, json: Json = False) -> None:
+    """Run the cases of a verifier, task or recipe; exit 1 if one fails.
+
+    Parameters
+    ----------
+    kind
+        verifier, task or recipe.
+    name
+        Its name, spec or file.
+    """
+    from sharpen.experiment.check import check as run_cases
+
+    report = run_cases(kind, name)
+    if json:
+        print_json(report)
+    else:
+        print_pairs(report.lines())
+    if not report.ok:
+        sys.exit(1)
+
+
+def doctor(*, json: Json = False) -> None:
+    """Probe the machine: numbers, threads, disk, models, optional parts; say what to do."""
+    from sharpen.experiment.doctor import examine
+
+    findings = examine()
+    if json:
+        print_json(findings)
+    else:
+        print_pairs([(finding.what, finding.line()) for finding in findings])

@@ -1,0 +1,206 @@
+"""Commands that make and show runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from sharpen.cli.output import print_json, print_pairs
+from sharpen.core.budget import Budget
+from sharpen.core.errors import SharpenError
+from sharpen.experiment.spec import Request, RunSpec
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+RUNS = Path("runs")
+
+
+def run_command(name: str) -> Callable[..., None]:
+    """The command `run NAME`, with the recipe's settings among its options."""
+    from sharpen.core.recipe import load_recipe
+
+    recipe = load_recipe(name)
+    defaults = recipe.config()
+
+    def command(
+        *,
+        request: Annotated[Request, Parameter(name="*")],
+        settings: Any = defaults,
+        budget: str = "",
+        out: Path | None = None,
+        fork: Flag = False,
+        dry_run: Flag = False,
+        json: Json = False,
+    ) -> None:
+        spec = RunSpec(
+            **dict(request),
+            recipe=name,
+            settings=settings.model_dump(mode="json", exclude_unset=True),
+            budget=Budget.parse(budget),
+        )
+        if dry_run:
+            _predict(spec, json)
+        else:
+            _execute(spec, out or default_folder(spec), fork=fork, json=json)
+
+    command.__doc__ = f"""{name}: {recipe.paper}.
+
+    Parameters
+    ----------
+    budget
+        Limits, e.g. sampled_tokens=2e6,seconds=600. A run that stops at one can be resumed with more.
+    out
+        Folder of the run; the same folder resumes it.
+    fork
+        If the folder holds a run of something else, start a new one beside it.
+    dry_run
+        Check everything, print the resolved configuration and the predicted cost, and stop.
+    json
+        Print the result as JSON on standard output.
+    """
+    command.__annotations__["settings"] = Annotated[
+        recipe.config, Parameter(name="*", group=f"Settings of {name}")
+    ]
+    return command
+
+
+def default_folder(spec: RunSpec) -> Path:
+    """runs/RECIPE-MODEL-TASK-sSEED."""
+    words = (Path(spec.recipe).stem, Path(spec.model).name, Path(spec.task).name, f"s{spec.seed}")
+    return RUNS / re.sub(r"[^A-Za-z0-9_.=-]+", "-", "-".join(words))
+
+
+def _execute(spec: RunSpec, folder: Path, *, fork: bool, json: bool) -> None:
+    from sharpen.experiment.execute import execute
+
+    _with_display(folder, json, lambda live: execute(spec, folder, live, fork=fork))
+
+
+def _with_display(folder: Path, json: bool, work: Callable[[Any], Any]) -> None:
+    from rich.console import Console
+
+    from sharpen.report.live import Live
+
+    console = Console(stderr=json, soft_wrap=True)
+    console.print(f"run folder {folder}", highlight=False)
+    with Live(console) as live:
+        result = work(live)
+        live.close()
+    if json:
+        print_json(result)
+        return
+    from sharpen.report.summary import print_result
+
+    print_result(console, result, folder)
+
+
+def _predict(spec: RunSpec, json: bool) -> None:
+    from sharpen.experiment.predict import predict
+
+    forecast = predict(spec)
+    if json:
+        print_json(forecast)
+    else:
+        print_pairs(forecast.lines())
+
+
+def resume(
+    folder: Path,
+    /,
+    *,
+    budget: str = "",
+    repair: Flag = False,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, killed, or ran out of budget.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    budget
+        New limits in the place of the old ones.
+    repair
+        Compute stored files again that are missing or damaged.
+    """
+    from sharpen.experiment.execute import resume as go_on
+
+    limits = Budget.parse(budget) if budget else None
+    _with_display(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair))
+
+
+def runs(*, folder: Path = RUNS, json: Json = False) -> None:
+    """List runs with their state.
+
+    Parameters
+    ----------
+    folder
+        Where the runs are.
+    """
+    from sharpen.experiment.show import list_runs
+
+    found = list_runs(folder)
+    if json:
+        print_json(found)
+    elif found:
+        print_pairs([(item.folder, item.line()) for item in found])
+    else:
+        sys.stdout.write(f"no runs in {folder}; `sharpen quickstart` makes two\n")
+
+
+def show(folder: Path, /, *, task: str | None = None, json: Json = False) -> None:
+    """Show a run's result, or every attempt of a task in it.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    task
+        Key, or start of the key, of a task whose attempts are shown.
+    """
+    from rich.console import Console
+
+    from sharpen.experiment.show import attempts_of, read_result
+    from sharpen.report.summary import print_attempts, print_result
+
+    if task is not None:
+        shown = attempts_of(folder, task)
+        if json:
+            print_json(shown)
+        else:
+            print_attempts(Console(), shown)
+        return
+    result = read_result(folder)
+    if json:
+        print_json(result)
+    else:
+        print_result(Console(), result, folder)
+
+
+def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Json = False) -> None:
+    """See a model get better: star and b_star on a real model, tested against both controls.
+
+    Parameters
+    ----------
+    model
+        tiny, or smollm2 for a real instruct model.
+    seed
+        Seed of everything random.
+    out
+        Folder for the runs.
+    """
+    from sharpen.cli.quickstart import plan
+
+    specs = plan(model, seed)
+    if not specs:
+        raise SharpenError(
+            f"there is no quickstart for {model}", remedy=f"`sharpen run star --model {model} --task TASK`"
+        )
+    for name, spec in specs.items():
+        _execute(spec, out / f"quickstart-{name}", fork=True, json=json)

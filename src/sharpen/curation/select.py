@@ -1,0 +1,107 @@
+"""Selectors: which attempts of a round are worth learning from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from math import exp
+
+from sharpen.core.attempt import Attempt, Author, Provenance, Stop, Turn
+from sharpen.core.policy import PromptForm
+from sharpen.core.task import Task
+from sharpen.core.verdict import Verdict, value_of
+from sharpen.curation.batch import Batch, Item
+
+
+def rewards_of(verdicts: Sequence[Verdict]) -> tuple[float | None, ...]:
+    """The verifier's values as rewards; None where the verifier failed."""
+    return tuple(value_of(verdict) for verdict in verdicts)
+
+
+def confidence(attempt: Attempt) -> float:
+    """2 p - 1, with p the geometric mean probability of the policy's tokens: in [-1, 1]."""
+    logprobs = [x for turn in attempt.turns if turn.author is Author.POLICY for x in turn.logprobs or ()]
+    return 2 * exp(sum(logprobs) / len(logprobs)) - 1 if logprobs else -1.0
+
+
+def best_per_task(
+    attempts: Sequence[Attempt],
+    rewards: Sequence[float | None],
+    *,
+    above: float,
+    per_task: int,
+    target: int | None = None,
+) -> Batch:
+    """Keep distinct finished responses with reward > `above`, best first, at most `per_task` a task.
+
+    With a `target`, the cap per task grows 1, 2, ... up to `per_task` only until `target` are kept, so
+    that easy tasks do not flood the batch.
+    """
+    ranked = _ranked_by_task(attempts, rewards, above)
+    for cap in range(1, per_task + 1):
+        kept = [attempt for group in ranked for attempt in group[:cap]]
+        if target is not None and len(kept) >= target:
+            kept = kept[:target]
+            break
+    return Batch(items=tuple(Item(attempt=attempt) for attempt in kept))
+
+
+def _ranked_by_task(
+    attempts: Sequence[Attempt], rewards: Sequence[float | None], above: float
+) -> list[list[Attempt]]:
+    groups: dict[str, dict[str, tuple[float, Attempt]]] = defaultdict(dict)
+    for attempt, reward in zip(attempts, rewards, strict=True):
+        if reward is not None and reward > above and attempt.stop is not Stop.LENGTH:
+            groups[attempt.task].setdefault(attempt.response, (reward, attempt))
+    return [
+        [attempt for _, attempt in sorted(group.values(), key=lambda pair: -pair[0])]
+        for group in groups.values()
+    ]
+
+
+def demonstrations(tasks: Sequence[Task], form: PromptForm, *, policy: str) -> tuple[Attempt, ...]:
+    """The tasks' own worked solutions as attempts of provenance HUMAN; tasks without one are left out."""
+    return tuple(
+        written(task, form, task.solution, policy=policy, provenance=Provenance.HUMAN)
+        for task in tasks
+        if task.solution
+    )
+
+
+def written(task: Task, form: PromptForm, response: str, *, policy: str, provenance: Provenance) -> Attempt:
+    """An attempt made of text, as if the policy had been asked in the plain form of its prompt."""
+    return Attempt(
+        task=task.key,
+        index=0,
+        policy=policy,
+        turns=(
+            Turn(author=Author.TEMPLATE, text=form.text(task)),
+            Turn(author=Author.TEACHER, text=" " + response),
+        ),
+        provenance=provenance,
+    )
+
+
+def moved_to(attempt: Attempt, task: Task, form: PromptForm, provenance: Provenance) -> Attempt:
+    """The attempt's response under another task's prompt, as in rationalization: the hint is gone."""
+    prompt = Turn(author=Author.TEMPLATE, text=form.text(task))
+    return attempt.model_copy(
+        update={"task": task.key, "turns": (prompt, *attempt.turns[1:]), "provenance": provenance}
+    )
+
+
+def unsolved(
+    tasks: Sequence[Task], attempts: Sequence[Attempt], verdicts: Sequence[Verdict]
+) -> tuple[Task, ...]:
+    """The tasks without a single right attempt."""
+    solved = {
+        attempt.task
+        for attempt, verdict in zip(attempts, verdicts, strict=True)
+        if (value_of(verdict) or 0.0) > 0.5
+    }
+    return tuple(task for task in tasks if task.key not in solved)
+
+
+def merged(*batches: Batch) -> Batch:
+    """Batches one after the other."""
+    return Batch(items=tuple(item for batch in batches for item in batch.items))

@@ -1,0 +1,180 @@
+"""Open everything a run needs and check it, before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol, runtime_checkable
+
+from sharpen.core.errors import BadInput
+from sharpen.core.policy import Policy, PromptForm, Shot
+from sharpen.core.recipe import Recipe, load_recipe
+from sharpen.core.records import Record
+from sharpen.core.task import Task, TaskSet
+from sharpen.executors.pool import JudgePool
+from sharpen.experiment.manifest import Manifest, code_fingerprint, versions
+from sharpen.experiment.spec import Request, RunSpec
+from sharpen.models.base import Model
+from sharpen.models.form import default_form
+from sharpen.models.source import open_model
+from sharpen.tasks.source import load_tasks
+from sharpen.verifiers.base import Verifier
+from sharpen.verifiers.check import prove_on
+from sharpen.verifiers.source import open_verifier
+
+POLICY_MODEL = "policy"
+_MAX_TOKENS = 128
+_CHUNK_ROWS_SMALL, _CHUNK_ROWS_LARGE = 256, 64
+_LARGE_MODEL = 50_000_000
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """The part of a local model that counts tokens."""
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Tasks, verifier, model and start policy, opened and checked against each other."""
+
+    tasks: TaskSet
+    verifier: Verifier
+    model: Model
+    policy: Policy
+    max_tokens: int
+
+
+@dataclass(frozen=True)
+class Setup(Opened):
+    """Everything of a run, opened and checked."""
+
+    spec: RunSpec
+    recipe: Recipe
+    config: Record
+    chunk_rows: int
+    threads: int | None
+    dtype: str | None
+
+    def manifest(self, parent: str | None = None) -> Manifest:
+        """The identity of a run with this set-up."""
+        spec = self.spec
+        return Manifest(
+            spec=spec,
+            parent=parent,
+            identity={
+                "recipe": self.recipe.name,
+                "recipe code": self.recipe.fingerprint,
+                "config": self.config.model_dump(mode="json"),
+                "model": spec.model,
+                "model weights": self.model.fingerprint,
+                "task": spec.task,
+                "task set": self.tasks.fingerprint,
+                "verifier": self.verifier.name,
+                "verifier code": self.verifier.fingerprint,
+                "prompt": self.policy.prompt.model_dump(mode="json"),
+                "max_tokens": self.max_tokens,
+                "chunk_rows": self.chunk_rows,
+                "seed": spec.seed,
+                "gate": spec.gate,
+                "control_samples": spec.control_samples,
+                "threads": self.threads,
+                "dtype": self.dtype,
+                "sharpen code": code_fingerprint(),
+                "versions": dict(versions()),
+            },
+        )
+
+
+def check_request(spec: RunSpec) -> tuple[Recipe, Record]:
+    """Check what can be checked without opening anything."""
+    recipe = load_recipe(spec.recipe)
+    config = recipe.configure(spec.settings)
+    for channel in recipe.sees:
+        if channel in spec.forbid:
+            raise BadInput(
+                "forbid",
+                channel.value,
+                f"recipe {recipe.name} looks at this channel",
+                remedy="choose a recipe that does not need it (`sharpen recipes`)",
+            )
+    return recipe, config
+
+
+def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
+    """Open everything a run needs; refuse anything that could not end well."""
+    recipe, config = check_request(spec)
+    opened = open_policy(spec, pool)
+    parameters = getattr(opened.model, "parameters", 0)
+    rows = _CHUNK_ROWS_LARGE if parameters > _LARGE_MODEL else _CHUNK_ROWS_SMALL
+    return Setup(
+        **vars(opened),
+        spec=spec,
+        recipe=recipe,
+        config=config,
+        chunk_rows=spec.chunk_rows or rows,
+        threads=getattr(opened.model, "threads", None),
+        dtype=getattr(opened.model, "dtype", None),
+    )
+
+
+def open_policy(request: Request, pool: JudgePool) -> Opened:
+    """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
+    tasks = _tasks(request)
+    verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
+    prove_on(verifier, (*tasks.train, *tasks.val)).require()
+    model = open_model(request.model, threads=request.threads, dtype=request.dtype)
+    form, tasks = _form(request, tasks)
+    return Opened(
+        tasks=tasks,
+        verifier=verifier,
+        model=model,
+        policy=Policy(model=POLICY_MODEL, base=model.fingerprint, prompt=form),
+        max_tokens=request.max_tokens or _max_tokens(model, tasks),
+    )
+
+
+def _tasks(spec: Request) -> TaskSet:
+    shots = _shot_count(spec)
+    return load_tasks(
+        spec.task,
+        seed=0,
+        train=spec.train + shots,
+        val=spec.val,
+        test=spec.test,
+        question_field=spec.question_field,
+        answer_field=spec.answer_field,
+        verifier=spec.verifier,
+    )
+
+
+def _shot_count(spec: Request) -> int:
+    return default_form(spec.model).shots if spec.shots is None else spec.shots
+
+
+def _form(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+    count = _shot_count(spec)
+    if count >= len(tasks.train):
+        raise BadInput(
+            "shots", count, f"there are only {len(tasks.train)} training tasks", remedy="ask for fewer shots"
+        )
+    form = PromptForm(
+        style=spec.style or default_form(spec.model).style,
+        instruction=spec.instruction,
+        shots=tuple(_shot(task) for task in tasks.train[:count]),
+    )
+    return form, tasks.without_first_train(count)
+
+
+def _shot(task: Task) -> Shot:
+    return Shot(question=task.question, response=task.solution or task.answer)
+
+
+def _max_tokens(model: Model, tasks: TaskSet) -> int:
+    """A quarter more than the longest worked solution, where there are any."""
+    solutions = [task.solution for task in tasks.train if task.solution]
+    if not solutions or not isinstance(model, Encoder):
+        return _MAX_TOKENS
+    return ceil(1.25 * max(len(model.encode(solution)) for solution in solutions)) + 4

@@ -1,0 +1,125 @@
+"""Looks at the machine and says what works and what to do about the rest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+from sharpen.core.errors import SharpenError
+from sharpen.core.records import Record
+
+_ENOUGH_DISK = 5 * 2**30
+_OPTIONAL = {
+    "openai": "pip install 'sharpen[openai]'",
+    "gguf": "pip install 'sharpen[gguf]'",
+    "reasoning_gym": "pip install 'sharpen[reasoning-gym]'",
+}
+
+
+class State(StrEnum):
+    """How a thing is."""
+
+    OK = "ok"
+    MISSING = "missing"
+    BAD = "bad"
+
+
+class Finding(Record):
+    """One thing that was looked at."""
+
+    what: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """State, detail and remedy."""
+        return f"{self.state:<8} {self.detail}" + (f"  ->  {self.remedy}" if self.remedy else "")
+
+
+def examine() -> tuple[Finding, ...]:
+    """All findings: machine, disk, optional packages, worker processes, sandbox, models."""
+    return (
+        *_machine(),
+        _disk(),
+        *(_package(name, remedy) for name, remedy in _OPTIONAL.items()),
+        _tried("workers", _workers),
+        Finding(
+            what="sandbox",
+            state=State.MISSING,
+            detail="code written by models is not run",
+            remedy="tasks and tools that need it are refused",
+        ),
+        *_models(),
+        _tried("tiny", _sample),
+    )
+
+
+def _machine() -> tuple[Finding, ...]:
+    from sharpen.models.probe import machine_profile
+
+    return tuple(
+        Finding(what=name.replace("_", " "), state=State.OK, detail=str(value))
+        for name, value in machine_profile().model_dump(mode="json").items()
+    )
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    enough = free > _ENOUGH_DISK
+    return Finding(
+        what="disk",
+        state=State.OK if enough else State.BAD,
+        detail=f"{free / 2**30:.1f} GiB free here",
+        remedy="" if enough else "free some space; runs of large models store their weights",
+    )
+
+
+def _package(name: str, remedy: str) -> Finding:
+    there = find_spec(name) is not None
+    return Finding(
+        what=name.replace("_", "-"),
+        state=State.OK if there else State.MISSING,
+        detail="installed" if there else "optional, not installed",
+        remedy="" if there else remedy,
+    )
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what=what, state=State.OK, detail=attempt())
+    except SharpenError as error:
+        return Finding(what=what, state=State.BAD, detail=error.problem, remedy=error.remedy)
+
+
+def _workers() -> str:
+    from sharpen.core.task import Task
+    from sharpen.executors.pool import JudgePool
+    from sharpen.verifiers.source import open_verifier
+
+    with JudgePool() as pool:
+        open_verifier("math", pool=pool).judge([(Task.ask("1/2?", "1/2"), "0.5")])
+    return "judge processes start and answer"
+
+
+def _models() -> tuple[Finding, ...]:
+    from sharpen.models.source import list_models
+
+    return tuple(Finding(what=info.name, state=State.OK, detail=info.line()) for info in list_models())
+
+
+def _sample() -> str:
+    import time
+
+    from sharpen.models.base import Decoding, Prompt
+    from sharpen.models.source import open_model
+
+    model = open_model("tiny")
+    prompts = [Prompt(f"Q: {n}+{n}\nA:", tuple(range(16))) for n in range(16)]
+    start = time.perf_counter()
+    done = model.sample(prompts, Decoding(max_tokens=32))
+    tokens = sum(len(sample.token_ids) for group in done for sample in group.samples)
+    return f"samples {tokens / (time.perf_counter() - start):,.0f} tokens/s"

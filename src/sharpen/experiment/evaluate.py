@@ -1,0 +1,88 @@
+"""Score a model without a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.policy import Decoding, Job
+from sharpen.core.records import Record
+from sharpen.core.seeds import seed_for
+from sharpen.core.stats import Interval, mean_interval
+from sharpen.core.updater import Stopwatch
+from sharpen.core.verdict import Error, value_of
+from sharpen.executors.pool import JudgePool
+from sharpen.experiment.assemble import POLICY_MODEL, open_policy
+from sharpen.experiment.spec import Request
+from sharpen.models.actor import SingleTurn
+from sharpen.monitors.exploration import Exploration, explore
+
+
+class Evaluation(Record):
+    """A model's score on the validation tasks of a set."""
+
+    model: str
+    task: str
+    verifier: str
+    prompt_style: str
+    shots: int
+    score: Interval
+    """Mean over tasks."""
+    coverage: float
+    errors: Mapping[str, int]
+    """Verdicts that are unknown, by kind."""
+    exploration: Exploration
+    tokens: int
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Name and text, for printing."""
+        seen = self.exploration
+        form = f"{self.prompt_style}, {self.shots} shots"
+        return [
+            ("model", self.model),
+            ("task", f"{self.task}, judged by {self.verifier}, prompt {form}"),
+            ("score", f"{self.score.percent()}, {self.score.n} tasks"),
+            ("coverage", f"{self.coverage:.1%} {dict(self.errors) or ''}"),
+            ("pass@k", f"{seen.pass_at_1:.1%} at 1, {seen.pass_at_k:.1%} at {seen.k}"),
+            ("tokens", f"{self.tokens:,}"),
+        ]
+
+
+def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluation:
+    """Sample the validation tasks and judge them."""
+    with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
+        opened = open_policy(request, pool)
+        actor = SingleTurn({POLICY_MODEL: opened.model}, ArtifactStore(Path(folder)), Stopwatch())
+        tasks = opened.tasks.val
+        jobs = [
+            Job(task, index, seed_for(request.seed, "eval", task.key, index))
+            for task in tasks
+            for index in range(samples)
+        ]
+        decoding = Decoding(temperature=temperature, max_tokens=opened.max_tokens)
+        attempts = actor.act(opened.policy, jobs, decoding)
+        verdicts = opened.verifier.judge(
+            [(job.task, attempt.response) for job, attempt in zip(jobs, attempts, strict=True)]
+        )
+    values = [value_of(verdict) for verdict in verdicts]
+    kinds = [verdict.kind for verdict in verdicts if isinstance(verdict, Error)]
+    return Evaluation(
+        model=request.model,
+        task=request.task,
+        verifier=opened.verifier.name,
+        prompt_style=opened.policy.prompt.style,
+        shots=len(opened.policy.prompt.shots),
+        score=mean_interval(_task_means(values, samples)),
+        coverage=1 - len(kinds) / len(verdicts),
+        errors={kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        exploration=explore(attempts, verdicts, opened.verifier.extract),
+        tokens=sum(attempt.token_count for attempt in attempts),
+    )
+
+
+def _task_means(values: list[float | None], samples: int) -> list[float]:
+    groups = (values[i : i + samples] for i in range(0, len(values), samples))
+    known = ([value for value in group if value is not None] for group in groups)
+    return [sum(group) / len(group) for group in known if group]

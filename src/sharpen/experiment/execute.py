@@ -1,0 +1,119 @@
+"""Run a recipe from its request to its result; calling it again goes on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sharpen.core.artifact import ArtifactStore, write_atomic
+from sharpen.core.budget import Budget, Purpose
+from sharpen.core.engine import Done, Engine, Listener
+from sharpen.core.errors import BudgetExhausted, SharpenError
+from sharpen.core.gate import GateRule
+from sharpen.core.journal import Journal
+from sharpen.core.policy import Decoding, Policy
+from sharpen.core.run import Run
+from sharpen.core.updater import Stopwatch
+from sharpen.executors.pool import JudgePool
+from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.manifest import KEY, Manifest, read_manifest, refuse_changes
+from sharpen.experiment.outcome import conclude
+from sharpen.experiment.result import Result
+from sharpen.experiment.spec import RunSpec
+from sharpen.models.actor import SingleTurn
+
+
+def execute(
+    spec: RunSpec,
+    folder: Path,
+    listener: Listener,
+    *,
+    fork: bool = False,
+    repair: bool = False,
+) -> Result:
+    """Run, or continue, the run in `folder` and write `folder`/result.json.
+
+    With `fork`, a run of another identity in `folder` is left alone and a new one is made beside it.
+    With `repair`, stored files that are damaged are computed again.
+    """
+    started = time.perf_counter()
+    old = read_manifest(folder)
+    with JudgePool() as pool:
+        setup = assemble(_as_before(spec, old), pool)
+        folder, manifest = _place(setup, old, folder, fork=fork)
+        journal = Journal(folder)
+        try:
+            engine = _engine(setup, journal, folder, listener, started, repair=repair)
+            engine.step(
+                KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
+            )
+            final, stopped_by = _loop(setup, engine)
+            result = conclude(setup, engine, final, stopped_by)
+        finally:
+            journal.close()
+    write_atomic(folder / "result.json", result.model_dump_json(indent=1).encode() + b"\n")
+    return result
+
+
+def resume(folder: Path, listener: Listener, *, budget: Budget | None, repair: bool) -> Result:
+    """Continue the run in `folder` as it was asked for, maybe with another budget."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
+    spec = manifest.spec if budget is None else manifest.spec.model_copy(update={"budget": budget})
+    return execute(spec, folder, listener, repair=repair)
+
+
+def _as_before(spec: RunSpec, old: Manifest | None) -> RunSpec:
+    """Machine-dependent choices of a run stay what they were when it began."""
+    if old is None:
+        return spec
+    kept = {name: old.identity[name] for name in ("threads", "dtype") if getattr(spec, name) is None}
+    return spec.model_copy(update=kept)
+
+
+def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> tuple[Path, Manifest]:
+    if old is None:
+        return folder, setup.manifest()
+    new = setup.manifest(old.parent)
+    if not fork:
+        refuse_changes(old, new, folder)
+        return folder, old
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.fork-{number}")).exists():
+        number += 1
+    return target, setup.manifest(str(folder))
+
+
+def _engine(
+    setup: Setup, journal: Journal, folder: Path, listener: Listener, started: float, *, repair: bool
+) -> Engine:
+    store, stopwatch = ArtifactStore(folder / "store"), Stopwatch()
+    models = {POLICY_MODEL: setup.model}
+    return Engine(
+        recipe=setup.recipe.name,
+        seed=setup.spec.seed,
+        journal=journal,
+        store=store,
+        actor=SingleTurn(models, store, stopwatch),
+        verifier=setup.verifier,
+        models=models,
+        folder=folder,
+        listener=listener,
+        decoding=Decoding(max_tokens=setup.max_tokens),
+        gate=GateRule(mode=setup.spec.gate),
+        budget=setup.spec.budget,
+        chunk_rows=setup.chunk_rows,
+        stopwatch=stopwatch,
+        started=started,
+        repair=repair,
+        incumbent=setup.policy,
+    )
+
+
+def _loop(setup: Setup, engine: Engine) -> tuple[Policy, str | None]:
+    """Run the recipe; a budget that runs out leaves the last adopted policy."""
+    try:
+        return setup.recipe.loop(Run(engine), setup.tasks, setup.policy, setup.config), None
+    except BudgetExhausted as error:
+        return engine.incumbent or setup.policy, error.meter

@@ -1,0 +1,91 @@
+"""A run's identity: what must be the same for its journal to be continued."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import JsonValue
+
+import sharpen
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.errors import Mismatch
+from sharpen.core.journal import read_rows
+from sharpen.core.records import Record, decode
+from sharpen.experiment.spec import RunSpec
+
+KEY = "manifest"
+_RESULT_FREE = ("cli", "report", "experiment/show")
+_PACKAGES = ("sharpen", "torch", "transformers", "peft", "numpy", "scipy", "safetensors")
+
+
+class Manifest(Record):
+    """The first entry of every journal."""
+
+    spec: RunSpec
+    """The request, as given."""
+    identity: Mapping[str, JsonValue]
+    """Everything a result depends on, by name."""
+    parent: str | None = None
+    """Journal head of the run this one was forked from."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+@cache
+def code_fingerprint() -> str:
+    """Hash of the package's sources, without those that only show results."""
+    root = Path(sharpen.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith((*_RESULT_FREE, "recipes/")):
+            total.update(name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of the run in a folder; None if no run has begun there."""
+    if not (folder / "journal.sqlite").is_file():
+        return None
+    for row in read_rows(folder):
+        return decode(Manifest, ArtifactStore(folder / "store").get(row.entry.blob))
+    return None
+
+
+def refuse_changes(old: Manifest, new: Manifest, folder: Path) -> None:
+    """Raise Mismatch naming every part of the identity that differs."""
+    before, after = _flat(old.identity), _flat(new.identity)
+    changed = [
+        f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if changed:
+        raise Mismatch(
+            f"run {folder} was made with something else: {'; '.join(changed)}",
+            remedy="undo the change, use another --out, or add --fork to start a new run with lineage",
+        )
+
+
+def _flat(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
+    flat: dict[str, JsonValue] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

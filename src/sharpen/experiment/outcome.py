@@ -1,0 +1,170 @@
+"""The end of a run: open the test split, score, measure the two controls, write down everything."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from math import ceil
+
+from sharpen.core.budget import Purpose
+from sharpen.core.engine import Done, Engine
+from sharpen.core.policy import Policy
+from sharpen.core.run import Run, Scores
+from sharpen.core.stats import Interval, PairedTest, mean_interval, paired_delta
+from sharpen.core.task import Task
+from sharpen.core.verdict import Verdict, value_of
+from sharpen.experiment.assemble import Setup
+from sharpen.experiment.manifest import versions
+from sharpen.experiment.result import Control, Controls, Result, Spent, TestScores
+from sharpen.experiment.rounds import best_on_val, rounds_of
+from sharpen.models.actor import WEIGHTS_FILE
+from sharpen.models.probe import machine_profile
+from sharpen.monitors.flows import flows
+
+_MAJORITY_TEMPERATURE = 0.7
+_TRAIN_COST = 3
+"""A trained token costs as much as three sampled ones: forward and backward against forward alone."""
+
+Values = tuple[float | None, ...]
+
+
+def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None) -> Result:
+    """Test the base and the final policy on the sealed split, run the controls, sum up."""
+    run = Run(engine)
+    base_val = run.evaluate(setup.policy, setup.tasks.val, name="val")
+    run.evaluate(final, setup.tasks.val, name="val")
+    openings = _unseal(engine, final)
+    test = setup.tasks.open_test()
+    before = run.evaluate(setup.policy, test, name="test")
+    after = run.evaluate(final, test, name="test")
+    delta = paired_delta(before.values, after.values)
+    controls = Controls(
+        no_update=_no_update(run, setup, test, after),
+        more_samples=_more_samples(run, setup, engine, test, before, after),
+    )
+    weights = final.weights
+    wall, start_seconds = _wall(engine)
+    return Result(
+        spec=setup.spec,
+        recipe=setup.recipe.name,
+        paper=setup.recipe.paper,
+        conclusion=_conclusion(delta, controls),
+        stopped_by=stopped_by,
+        test=TestScores(
+            before=_interval(before.values),
+            after=_interval(after.values),
+            delta=delta.delta,
+            p_value=delta.p_two_sided,
+            flows=flows(before.values, after.values),
+            openings=openings,
+        ),
+        controls=controls,
+        best_on_val=best_on_val(engine),
+        policy=final.version,
+        weights=str(engine.store.path(weights.files[WEIGHTS_FILE])) if weights else None,
+        rounds=rounds_of(engine, setup),
+        base_val=_interval(base_val.values),
+        budget=Spent(
+            limits=setup.spec.budget,
+            used={purpose: used for purpose, (used, _) in engine.used.items()},
+            timing={purpose: timing for purpose, (_, timing) in engine.used.items()},
+        ),
+        wall_seconds=wall,
+        start_seconds=start_seconds,
+        model_time_share=sum(t.model_seconds for _, t in engine.used.values()) / wall,
+        coverage=_coverage(before.values + after.values),
+        channels=tuple(channel.value for channel in setup.recipe.sees),
+        notes=setup.tasks.notes,
+        journal_head=engine.journal.head,
+        versions=versions(),
+        hardware=machine_profile().model_dump(mode="json"),
+    )
+
+
+def _unseal(engine: Engine, final: Policy) -> int:
+    """Journal that the test split is opened for this policy; return how often that happened."""
+    key = f"unseal/{final.version}"
+    engine.step(key, "unseal", final.version, str, Purpose.EVALUATION, lambda: Done(final.version))
+    return sum(row.entry.verb == "unseal" for row in engine.journal)
+
+
+def _no_update(run: Run, setup: Setup, test: Sequence[Task], after: Scores) -> Control:
+    """The start policy evaluated once more: what the loop gives when no update is made."""
+    again = run.evaluate(setup.policy, test, name="test-again", purpose=Purpose.CONTROL)
+    return Control(
+        **dict(_interval(again.values)),
+        after_minus=paired_delta(again.values, after.values).delta,
+        samples=1,
+        affordable=1,
+        note="the start policy, scored again in a separate pass",
+    )
+
+
+def _more_samples(
+    run: Run, setup: Setup, engine: Engine, test: Sequence[Task], before: Scores, after: Scores
+) -> Control:
+    """The start policy's majority answer over as many samples as the method's budget pays for."""
+    used, _ = engine.used[Purpose.METHOD]
+    pass_tokens = max(1, sum(attempt.token_count for attempt in before.attempts))
+    affordable = max(1, ceil((used.sampled_tokens + _TRAIN_COST * used.trained_tokens) / pass_tokens))
+    samples = min(affordable, setup.spec.control_samples)
+    place = run.scope("more-samples", purpose=Purpose.CONTROL)
+    attempts = place.attempt(setup.policy, test, samples=samples, temperature=_MAJORITY_TEMPERATURE)
+    verdicts = place.judge(attempts, test)
+    answers = [setup.verifier.extract(attempt.response) for attempt in attempts]
+    values = tuple(
+        _majority(answers[i : i + samples], verdicts[i : i + samples])
+        for i in range(0, len(attempts), samples)
+    )
+    capped = f"; the budget would pay for {affordable}" if affordable > samples else ""
+    return Control(
+        **dict(_interval(values)),
+        after_minus=paired_delta(values, after.values).delta,
+        samples=samples,
+        affordable=affordable,
+        note=f"majority of {samples} samples of the start policy a task{capped}",
+    )
+
+
+def _majority(answers: Sequence[str | None], verdicts: Sequence[Verdict]) -> float | None:
+    """Value of the most frequent answer, the earliest of equals; 0 if no sample has an answer."""
+    votes: dict[str, list[Verdict]] = defaultdict(list)
+    for answer, verdict in zip(answers, verdicts, strict=True):
+        if answer is not None:
+            votes[answer].append(verdict)
+    return value_of(max(votes.values(), key=len)[0]) if votes else 0.0
+
+
+def _interval(values: Values) -> Interval:
+    return mean_interval([value for value in values if value is not None])
+
+
+def _coverage(values: Values) -> float:
+    return sum(value is not None for value in values) / len(values)
+
+
+def _wall(engine: Engine) -> tuple[float, float]:
+    """Wall-clock seconds over all processes that worked on the run, and those before their first step."""
+    ends: dict[str, float] = {engine.session: time.perf_counter() - engine.started}
+    starts: dict[str, float] = {}
+    for row in engine.journal:
+        session = row.wall.session
+        starts.setdefault(session, row.wall.elapsed - row.wall.seconds)
+        ends[session] = max(ends.get(session, 0.0), row.wall.elapsed)
+    return sum(ends.values()), sum(starts.values())
+
+
+def _conclusion(delta: PairedTest, controls: Controls) -> str:
+    change, more = delta.delta, controls.more_samples.after_minus
+    said = change.percent(signed=True)
+    if change.below_zero:
+        return f"The test score fell: {said}."
+    if not change.above_zero:
+        return f"No clear change on test: {said}."
+    against = f"({more.percent(signed=True)} against it)"
+    if more.above_zero:
+        return f"The test score rose: {said}, and beats spending the budget on more samples {against}."
+    if more.below_zero:
+        return f"The test score rose: {said}, but more samples at the same budget do better {against}."
+    return f"The test score rose: {said}; no clear difference to more samples at the same budget {against}."

@@ -1,0 +1,105 @@
+"""The committed summary of a run; `result.json` holds exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, JsonValue
+
+from sharpen.core.budget import Budget, Purpose, Timing, Usage
+from sharpen.core.gate import GateReport
+from sharpen.core.records import Record
+from sharpen.core.stats import Interval
+from sharpen.experiment.spec import RunSpec
+from sharpen.monitors.exploration import Exploration
+from sharpen.monitors.flows import Flows
+
+
+class TestScores(Record):
+    """Scores on the sealed test split."""
+
+    before: Interval
+    after: Interval
+    delta: Interval
+    """Paired, after minus before."""
+    p_value: float
+    """Exact paired test of delta, two-sided."""
+    flows: Flows
+    """Tasks that went from wrong to right and back."""
+    openings: int
+    """How often a policy of this run was tested; more than one after a budget was raised."""
+
+
+class Control(Interval):
+    """Test score that the same budget gives without the method."""
+
+    after_minus: Interval
+    """Paired: the method's score minus this control's."""
+    samples: int
+    """Samples per test task that were drawn."""
+    affordable: int
+    """Samples per test task that the method's budget would pay for."""
+    note: str
+
+
+class Controls(Record):
+    """The two controls of every run."""
+
+    no_update: Control
+    more_samples: Control
+
+
+class Round(Record):
+    """One round as it can be read off the journal."""
+
+    round: int
+    exploration: Exploration | None
+    """Of the attempts at training tasks."""
+    val: Interval | None
+    """Greedy score of the policy that the round ended with."""
+    gate: GateReport | None
+    learner: Mapping[str, JsonValue] = Field(default_factory=dict)
+    usage: Usage
+    """Of the method, up to and including this round."""
+
+
+class Spent(Record):
+    """Use of resources by purpose, and the limits."""
+
+    limits: Budget
+    used: Mapping[Purpose, Usage]
+    timing: Mapping[Purpose, Timing]
+
+
+class Result(Record):
+    """Everything that goes with a number."""
+
+    spec: RunSpec
+    recipe: str
+    paper: str
+    conclusion: str
+    """One sentence: what may be said."""
+    stopped_by: str | None
+    """The budget that ran out, if one did."""
+    test: TestScores
+    controls: Controls
+    best_on_val: str
+    """Version of the policy with the best validation score."""
+    policy: str
+    """Version of the policy that was tested as `after`."""
+    weights: str | None
+    """Stored file with its weights; None if it is the base model."""
+    rounds: tuple[Round, ...]
+    base_val: Interval
+    budget: Spent
+    wall_seconds: float
+    start_seconds: float
+    """Part of wall_seconds before the first step: imports, loading, checking verifiers."""
+    model_time_share: float
+    coverage: float
+    """Share of test verdicts that are known."""
+    channels: tuple[str, ...]
+    notes: tuple[str, ...]
+    journal_head: str
+    versions: Mapping[str, str]
+    hardware: Mapping[str, JsonValue]

@@ -1,0 +1,89 @@
+"""Rounds of a run, read off its journal."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Purpose, Usage
+from sharpen.core.engine import Engine
+from sharpen.core.gate import GateReport
+from sharpen.core.journal import Entry
+from sharpen.core.records import decode
+from sharpen.core.stats import Interval, mean_interval
+from sharpen.core.updater import Updated
+from sharpen.core.verdict import Verdict, value_of
+from sharpen.experiment.assemble import Setup
+from sharpen.experiment.result import Round
+from sharpen.monitors.exploration import Exploration, explore
+
+_ROUND = re.compile(r"round\.(\d+)/(attempt|judge|update|gate)(?:/\d+)?$")
+
+
+def rounds_of(engine: Engine, setup: Setup) -> tuple[Round, ...]:
+    """What happened in each round of the outermost loop."""
+    entries: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    usage: dict[int, Usage] = {}
+    spent = Usage()
+    for row in engine.journal:
+        entry = row.entry
+        spent = spent + entry.usage if entry.purpose is Purpose.METHOD else spent
+        if found := _ROUND.match(entry.key):
+            number = int(found[1])
+            entries[number][found[2]].append(entry)
+            usage[number] = spent
+    return tuple(_round(engine, setup, n, entries[n], usage[n]) for n in sorted(entries))
+
+
+def _round(engine: Engine, setup: Setup, number: int, found: dict[str, list[Entry]], spent: Usage) -> Round:
+    attempts = [item for part in _load(engine, found["attempt"], tuple[Attempt, ...]) for item in part]
+    verdicts = [item for part in _load(engine, found["judge"], tuple[Verdict, ...]) for item in part]
+    gates: list[GateReport] = _load(engine, found["gate"], GateReport)
+    updates: list[Updated] = _load(engine, found["update"], Updated)
+    report = gates[-1] if gates else None
+    adopted = None if report is None else report.candidate if report.adopted else report.incumbent
+    return Round(
+        round=number,
+        exploration=_exploration(attempts, verdicts, setup),
+        val=val_score(engine, adopted),
+        gate=report,
+        learner=updates[-1].report if updates else {},
+        usage=spent,
+    )
+
+
+def _exploration(attempts: list[Attempt], verdicts: list[Verdict], setup: Setup) -> Exploration | None:
+    if not attempts or len(attempts) != len(verdicts):
+        return None
+    return explore(attempts, verdicts, setup.verifier.extract)
+
+
+def _load(engine: Engine, entries: list[Entry], kind: Any) -> list[Any]:
+    return [decode(kind, engine.store.get(entry.blob)) for entry in entries]
+
+
+def val_score(engine: Engine, version: str | None) -> Interval | None:
+    """A policy's score on the validation tasks, if it was measured."""
+    prefix = f"evaluate/val/{version}/judge/"
+    verdicts: list[Verdict] = []
+    number = 0
+    while row := engine.journal.get(f"{prefix}{number}"):
+        verdicts += decode(tuple[Verdict, ...], engine.store.get(row.entry.blob))
+        number += 1
+    known = [value for value in map(value_of, verdicts) if value is not None]
+    return mean_interval(known) if known else None
+
+
+def best_on_val(engine: Engine) -> str:
+    """Version of the policy with the highest validation score; the earliest of equals."""
+    versions: dict[str, None] = {}
+    for row in engine.journal:
+        if row.entry.key.startswith("evaluate/val/"):
+            versions.setdefault(row.entry.key.split("/")[2])
+    return max(versions, key=lambda version: _mean(val_score(engine, version)))
+
+
+def _mean(score: Interval | None) -> float:
+    return -1.0 if score is None or score.mean is None else score.mean

@@ -1,0 +1,110 @@
+"""Read runs back from their folders, without touching them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.attempt import Attempt
+from sharpen.core.errors import BadInput, Damaged, SharpenError
+from sharpen.core.journal import read_rows
+from sharpen.core.records import Record, decode
+from sharpen.core.verdict import Verdict
+from sharpen.experiment.manifest import read_manifest
+from sharpen.experiment.result import Result
+
+
+class RunInfo(Record):
+    """A line of the list of runs."""
+
+    folder: str
+    recipe: str
+    model: str
+    task: str
+    seed: int
+    state: str
+    """done, stopped by a budget, or unfinished."""
+    delta: float | None
+    steps: int
+
+    def line(self) -> str:
+        """State and what it is a run of."""
+        change = "" if self.delta is None else f"{self.delta:+.1%}  "
+        return f"{self.state:<16} {change}{self.recipe} on {self.task}, {self.model}, seed {self.seed}"
+
+
+class ShownAttempt(Record):
+    """An attempt with its verdict and the step it was made in."""
+
+    step: str
+    attempt: Attempt
+    verdict: Verdict | None
+
+
+def read_result(folder: Path) -> Result:
+    """The result of a finished run."""
+    path = folder / "result.json"
+    if not path.is_file():
+        known = read_manifest(folder)
+        state = "is not finished" if known else "is not there"
+        raise SharpenError(f"run {folder} {state}", remedy=f"`sharpen resume {folder}`")
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Damaged(f"{path} is damaged: {error.error_count()} errors", remedy="resume the run") from None
+
+
+def list_runs(root: Path) -> list[RunInfo]:
+    """Every run below a folder, by name."""
+    return [_info(path.parent) for path in sorted(root.glob("*/journal.sqlite"))]
+
+
+def _info(folder: Path) -> RunInfo:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return RunInfo(
+            folder=str(folder), recipe="?", model="?", task="?", seed=0, state="empty", delta=None, steps=0
+        )
+    done = (folder / "result.json").is_file()
+    result = read_result(folder) if done else None
+    stopped = result.stopped_by if result else None
+    return RunInfo(
+        folder=str(folder),
+        recipe=manifest.spec.recipe,
+        model=manifest.spec.model,
+        task=manifest.spec.task,
+        seed=manifest.spec.seed,
+        state=f"budget: {stopped}" if stopped else "done" if done else "unfinished",
+        delta=result.test.delta.mean if result else None,
+        steps=sum(1 for _ in read_rows(folder)),
+    )
+
+
+def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:
+    """All attempts at the task whose key starts with `task`, in the order they were made."""
+    store = ArtifactStore(folder / "store")
+    shown: list[ShownAttempt] = []
+    waiting: dict[str, tuple[Attempt, ...]] = {}
+    for row in read_rows(folder):
+        step, _, chunk = row.entry.key.rpartition("/")
+        if row.entry.verb == "attempt":
+            waiting[f"{_stage(step)}/{chunk}"] = decode(tuple[Attempt, ...], store.get(row.entry.blob))
+        elif row.entry.verb == "judge":
+            verdicts: tuple[Verdict, ...] = decode(tuple[Verdict, ...], store.get(row.entry.blob))
+            attempts = waiting.pop(f"{_stage(step)}/{chunk}", ())
+            shown += [
+                ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
+                for attempt, verdict in zip(attempts, verdicts, strict=False)
+                if attempt.task.startswith(task)
+            ]
+    if not shown:
+        raise BadInput("task", task, f"no attempt in {folder} is of such a task", remedy="give a key's start")
+    return shown
+
+
+def _stage(step: str) -> str:
+    """The step without its verb, with the verb's count: pairs attempts and their verdicts."""
+    place, _, verb = step.rpartition("/")
+    return f"{place}~{verb.partition('~')[2] or 1}"

@@ -1,0 +1,67 @@
+"""What a user asks for: one frozen record that fully describes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, JsonValue
+
+from sharpen.core.budget import Budget
+from sharpen.core.gate import GateMode
+from sharpen.core.policy import Style
+from sharpen.core.records import Record
+from sharpen.core.task import Channel
+
+
+class Request(Record):
+    """What every run needs to know. Unset fields are decided by the model, the task or the machine."""
+
+    task: str
+    """Task family with dials (`chain?level=4`), `rg:FAMILY`, or a JSONL or CSV file."""
+    model: str = "tiny"
+    """Model name, folder, hub id or `openai:NAME@URL`."""
+    verifier: str | None = None
+    """Verifier name or `file.py:function`; the task's own if unset."""
+    question_field: str | None = None
+    """Field of the question, for files."""
+    answer_field: str | None = None
+    """Field of the reference answer, for files."""
+    train: int = Field(default=256, ge=1)
+    """Training tasks."""
+    val: int = Field(default=100, ge=1)
+    """Validation tasks, for the gate."""
+    test: int = Field(default=200, ge=1)
+    """Sealed test tasks."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything random."""
+    style: Style | None = None
+    """How a question is put: plain text or chat."""
+    shots: int | None = Field(default=None, ge=0)
+    """Solved examples before each question, taken out of the training tasks."""
+    instruction: str = ""
+    """Text before the examples."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Longest response."""
+    gate: GateMode = GateMode.OBSERVE
+    """Adopt every candidate and only measure, or adopt accepted ones only."""
+    control_samples: int = Field(default=64, ge=1)
+    """Cap on samples per test task in the control that spends the budget on more samples."""
+    forbid: tuple[Channel, ...] = ()
+    """Information channels the recipe must not use."""
+    threads: int | None = Field(default=None, ge=1)
+    """Compute threads."""
+    dtype: str | None = None
+    """Number type of the model."""
+    chunk_rows: int | None = Field(default=None, ge=1)
+    """Attempts per journal row."""
+
+
+class RunSpec(Request):
+    """A run as asked for, whole."""
+
+    recipe: str
+    """Recipe name, or a path to a recipe file."""
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """The recipe's own settings."""
+    budget: Budget = Budget()
+    """Limits on what the method may use."""

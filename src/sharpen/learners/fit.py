@@ -1,0 +1,174 @@
+"""The training loop: seeded order, exact accumulation, checkpoints that continue to the same bytes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sharpen.core.errors import BadInput, SharpenError
+from sharpen.core.records import digest
+from sharpen.core.seeds import random_for, seed_for
+from sharpen.learners.batch import Batch, Example
+from sharpen.learners.checkpoint import Checkpoint
+from sharpen.learners.loss import weighted_nll
+from sharpen.learners.optim import Moments
+from sharpen.learners.packing import micro_batches, packs
+from sharpen.learners.sft import OPTIMIZER_FILE, SFT, WEIGHTS_FILE, Carry, TrainReport
+from sharpen.models.hf import HFModel
+from sharpen.models.hf_file import read_checked, read_facts, save_tensors
+from sharpen.models.hf_weights import Lora
+
+CHECKPOINT_FILE = "training.safetensors"
+UNPACKED = "this model mixes packed documents, so every row holds one document (slower, same result)"
+
+
+class Order:
+    """Which examples a step learns from: a seeded permutation per epoch, cut into batches."""
+
+    def __init__(self, settings: SFT, batch: Batch, seed: int) -> None:
+        """An epoch's last batch may be smaller; batches without any loss are left out."""
+        self._examples = tuple(e for e in batch.examples if e.trained_tokens)
+        self._size = settings.batch_size
+        self._seed = seed
+        self.per_epoch = math.ceil(len(self._examples) / self._size)
+        self.steps = settings.steps or self.per_epoch * (settings.epochs or 1)
+
+    def at(self, step: int) -> list[Example]:
+        """The examples of a step."""
+        epoch, place = divmod(step, self.per_epoch)
+        indices = list(range(len(self._examples)))
+        random_for(self._seed, "order", epoch).shuffle(indices)
+        return [self._examples[i] for i in indices[place * self._size : (place + 1) * self._size]]
+
+
+class Fit:
+    """One training of a model in place."""
+
+    def __init__(
+        self,
+        model: HFModel,
+        settings: SFT,
+        batch: Batch,
+        start_weights: Path | None,
+        optimizer_state: Path | None,
+        *,
+        seed: int,
+        scratch: Path,
+    ) -> None:
+        """Check everything, put the start weights in place, and take up a checkpoint if there is one."""
+        batch.check(model.context)
+        _check(model, settings, optimizer_state)
+        self.model = model
+        self.settings = settings
+        self.order = Order(settings, batch, seed)
+        model.load(start_weights)
+        start = model.weights.held
+        lora = lora_of(settings)
+        parameters = model.weights.begin(lora, seed=seed_for(seed, "adapter"))
+        self.moments = Moments(parameters, weight_decay=settings.weight_decay)
+        carried = _carry(self.moments, optimizer_state)
+        self.first_step = self.moments.steps
+        self.packed = packs(model.head)
+        job = digest([settings, batch.fingerprint, seed, model.fingerprint, start, carried])
+        self.checkpoint = Checkpoint(scratch / CHECKPOINT_FILE, job, settings.checkpoint_every)
+        self.progress = self.checkpoint.read(self.moments)
+
+    def run(
+        self, output: Path, progress: Callable[[int, int, float], None], should_stop: Callable[[], None]
+    ) -> TrainReport:
+        """Train to the end and write the results into `output`."""
+        try:
+            while self.progress.step < self.order.steps:
+                should_stop()
+                self._advance()
+                progress(self.progress.step, self.order.steps, self.progress.losses[-1])
+        finally:
+            self.moments.release()
+        self.model.weights.save(output / WEIGHTS_FILE)
+        if self.settings.optimizer is Carry.KEEP:
+            save_tensors(output / OPTIMIZER_FILE, self.moments.tensors(), {"steps": self.moments.steps})
+        return self._report()
+
+    def _advance(self) -> None:
+        began = time.perf_counter()
+        loss, norm = self._step(self.order.at(self.progress.step))
+        self.progress = self.progress.after(loss, norm, time.perf_counter() - began)
+        if self.checkpoint.due(self.progress.step) and self.progress.step < self.order.steps:
+            self.checkpoint.write(self.progress, self.moments)
+
+    def _step(self, examples: list[Example]) -> tuple[float, float]:
+        total_weight = sum(example.total_weight for example in examples)
+        loss = 0.0
+        device = self.model.module.device
+        for micro in micro_batches(
+            examples, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
+        ):
+            part = weighted_nll(self.model.head, micro, packed=self.packed) / total_weight
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += float(part.detach())
+        norm = self.moments.clip(self.settings.clip)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise SharpenError(
+                f"training step {self.progress.step + 1}: loss {loss}, gradient norm {norm}",
+                remedy=f"lower the learning rate (it peaks at {self._peak_lr:.3g})",
+            )
+        self.moments.step(self._peak_lr * self._rate())
+        return loss, norm
+
+    @property
+    def _peak_lr(self) -> float:
+        return self.settings.peak_lr(self.model.parameters)
+
+    def _rate(self) -> float:
+        carried = self.first_step if self.settings.total_steps is not None else 0
+        return self.settings.rate(carried + self.progress.step, self.settings.total_steps or self.order.steps)
+
+    def _report(self) -> TrainReport:
+        used = [example for step in range(self.order.steps) for example in self.order.at(step)]
+        return TrainReport(
+            steps=self.progress.step,
+            losses=self.progress.losses,
+            trained_tokens=sum(example.trained_tokens for example in used),
+            processed_tokens=sum(example.length for example in used),
+            grad_norm_last=self.progress.norms[-1],
+            grad_norm_mean=sum(self.progress.norms) / len(self.progress.norms),
+            notices=() if self.packed else (UNPACKED,),
+            model_seconds=self.progress.seconds,
+        )
+
+
+def lora_of(settings: SFT) -> Lora | None:
+    """The adapter that the settings ask for."""
+    if settings.lora_rank is None:
+        return None
+    return Lora(rank=settings.lora_rank, alpha=settings.lora_alpha or 2.0 * settings.lora_rank)
+
+
+def _check(model: HFModel, settings: SFT, optimizer_state: Path | None) -> None:
+    if model.dtype != "float32":
+        raise BadInput(
+            "dtype", model.dtype, "small updates vanish in it", remedy="open the model with dtype float32"
+        )
+    if optimizer_state is not None and settings.optimizer is Carry.RESET:
+        raise BadInput(
+            "optimizer", "reset", "there are moments to carry over", remedy="set optimizer to keep"
+        )
+
+
+def _carry(moments: Moments, path: Path | None) -> str | None:
+    """Take up the previous update's moments; return the digest of their file."""
+    if path is None:
+        return None
+    facts, tensors = read_checked(path)
+    try:
+        moments.restore(tensors, int(str(facts["steps"])))
+    except KeyError as error:
+        raise BadInput(
+            "optimizer",
+            "keep",
+            f"the previous moments are of other weights ({error} is missing)",
+            remedy="keep the adapter's shape from update to update, or set optimizer to reset",
+        ) from error
+    return read_facts(path)[1]

@@ -1,0 +1,113 @@
+"""From examples to tensors: several documents in one row, none of which sees another.
+
+transformers builds a block mask by itself where position ids start again inside a row and no attention mask
+is given. `packs` tries that on the model at hand; a model that mixes documents gets one document per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sharpen.learners.batch import Example
+from sharpen.models.hf_head import TOLERANCE, Head
+
+PACK_LENGTH = 128
+PROBE_LENGTHS = (5, 9, 3)
+
+
+class Micro(NamedTuple):
+    """Rows for one forward pass."""
+
+    ids: Tensor
+    """[rows, width]; padding is 0."""
+    positions: Tensor
+    """[rows, width]: place of each token in its document."""
+    sources: Tensor
+    """[trained]: flat places in `ids` whose next token carries loss."""
+    targets: Tensor
+    """[trained]: those next tokens."""
+    weights: Tensor
+    """[trained]: their weights."""
+
+
+def micro_batches(
+    examples: Sequence[Example], *, packed: bool, micro_tokens: int, device: torch.device
+) -> Iterator[Micro]:
+    """The examples as rows, at most `micro_tokens` places (or one row) at a time."""
+    lengths = [example.length for example in examples]
+    rows = first_fit(lengths, max(PACK_LENGTH, *lengths)) if packed else by_length(lengths)
+    group: list[list[Example]] = []
+    width = 0
+    for row in rows:
+        documents = [examples[index] for index in row]
+        wider = max(width, sum(document.length for document in documents))
+        if group and wider * (len(group) + 1) > micro_tokens:
+            yield _micro(group, width, device)
+            group, wider = [], sum(document.length for document in documents)
+        group.append(documents)
+        width = wider
+    if group:
+        yield _micro(group, width, device)
+
+
+def first_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices packed into rows of `size`, longest first, each into the first row with room."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        place = next((r for r, free in enumerate(room) if free >= lengths[index]), len(rows))
+        if place == len(rows):
+            rows.append([])
+            room.append(size)
+        rows[place].append(index)
+        room[place] -= lengths[index]
+    return rows
+
+
+def by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """One index per row, longest first."""
+    return [[index] for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))]
+
+
+def _micro(rows: Sequence[Sequence[Example]], width: int, device: torch.device) -> Micro:
+    ids: list[int] = []
+    positions: list[int] = []
+    trained: list[tuple[int, int, float]] = []
+    for row in rows:
+        end = len(ids) + width
+        for document in row:
+            trained += _trained(document, len(ids))
+            ids += (*document.prompt_ids, *document.response_ids)
+            positions += range(document.length)
+        positions += range(end - len(ids))
+        ids += [0] * (end - len(ids))
+    sources, targets, weights = zip(*trained, strict=True) if trained else ((), (), ())
+    return Micro(
+        ids=torch.tensor(ids, device=device).view(len(rows), width),
+        positions=torch.tensor(positions, device=device).view(len(rows), width),
+        sources=torch.tensor(sources, dtype=torch.long, device=device),
+        targets=torch.tensor(targets, dtype=torch.long, device=device),
+        weights=torch.tensor(weights, dtype=torch.float32, device=device),
+    )
+
+
+def _trained(document: Example, start: int) -> Iterator[tuple[int, int, float]]:
+    """(place before the token, token, weight) of every token with loss."""
+    before = start + len(document.prompt_ids) - 1
+    for offset, (token, value) in enumerate(zip(document.response_ids, document.mask, strict=True)):
+        if value * document.weight > 0:
+            yield before + offset, token, value * document.weight
+
+
+@torch.no_grad()
+def packs(head: Head) -> bool:
+    """Whether the model keeps packed documents apart: packed features equal those of each one alone."""
+    documents = [torch.arange(1, 1 + n, device=head.module.device) % head.vocabulary for n in PROBE_LENGTHS]
+    positions = torch.cat([torch.arange(len(d), device=head.module.device) for d in documents])
+    together = head.features(torch.cat(documents)[None], positions[None])[0]
+    alone = torch.cat([head.features(document[None])[0] for document in documents])
+    return torch.allclose(together, alone, TOLERANCE, TOLERANCE)

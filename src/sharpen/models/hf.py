@@ -1,0 +1,239 @@
+"""Any Hugging Face causal decoder as a model: sampling in groups, scoring, loading learned weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sharpen.core.errors import BadInput
+from sharpen.core.policy import Decoding
+from sharpen.core.task import Message
+from sharpen.models.base import Capability, Completion, Completions, Prompt
+from sharpen.models.hf_batches import Group, groups, rows_that_fit
+from sharpen.models.hf_decode import Drawn, Limits, Share, decode_batch
+from sharpen.models.hf_folder import Fingerprint, check_folder
+from sharpen.models.hf_head import Head, score
+from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_text import StopWatch, Text, cut
+from sharpen.models.hf_weights import Weights
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNLIMITED = 1 << 30
+
+
+class HFModel:
+    """A folder with config, tokenizer and safetensors weights; everything runs on one device."""
+
+    def __init__(
+        self, folder: Path, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str
+    ) -> None:
+        """Use `HFModel.open`."""
+        self.name = name
+        self.folder = folder
+        self.module = module
+        self.tokenizer = tokenizer
+        self.dtype = str(module.dtype).removeprefix("torch.")
+        self.threads = torch.get_num_threads()
+        self.parameters = sum(parameter.numel() for parameter in module.parameters())
+        self.head = Head(module)
+        self.text = Text(tokenizer)
+        self._fingerprint = Fingerprint(folder)
+        self.weights = Weights(
+            module,
+            fingerprint=lambda: self.fingerprint,
+            fresh=lambda: read_module(folder, module.dtype, str(module.device)),
+        )
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        dtype: str = "float32",
+        threads: int | None = None,
+        device: str | None = None,
+    ) -> HFModel:
+        """Read a model folder; `threads` sets the process's compute threads, `device` defaults to the GPU.
+
+        Raises BadInput for a folder, dtype or device that cannot be used.
+        """
+        check_folder(folder)
+        if dtype not in DTYPES:
+            raise BadInput("dtype", dtype, "is not supported", remedy=f"one of: {', '.join(DTYPES)}")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        module = read_module(folder, DTYPES[dtype], place)
+        return cls(folder, module, read_tokenizer(folder), name=name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of configuration, base weights and tokenizer."""
+        return self._fingerprint.value
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All of them."""
+        return frozenset(Capability)
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a response; BadInput if the tokenizer has none."""
+        if self.tokenizer.eos_token_id is None:
+            raise BadInput(
+                "model", self.name, "its tokenizer has no end token", remedy="set eos_token in its folder"
+            )
+        return int(self.tokenizer.eos_token_id)
+
+    @cached_property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Every token that ends a response, by tokenizer and generation settings."""
+        listed = self.module.generation_config.eos_token_id if self.module.generation_config else None
+        more = listed if isinstance(listed, list) else [listed]
+        return tuple(sorted({int(i) for i in (self.tokenizer.eos_token_id, *more) if i is not None}))
+
+    @cached_property
+    def context(self) -> int:
+        """Most tokens that prompt and response may have together."""
+        text_config = self.module.config.get_text_config()
+        return int(getattr(text_config, "max_position_embeddings", None) or UNLIMITED)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of a prompt, begun with the start token where the tokenizer begins texts so."""
+        return self.text.encode_prompt(text)
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that continues a prompt; no start or end token is added."""
+        return self.text.encode_response(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of tokens, without special tokens."""
+        return self.text.decode(ids)
+
+    def chat(self, messages: Sequence[Message]) -> str:
+        """The messages in the tokenizer's chat form, up to where a response begins."""
+        from jinja2 import TemplateError
+
+        if not self.tokenizer.chat_template:
+            raise BadInput(
+                "style", "chat", f"model {self.name} has no chat template", remedy="use the plain style"
+            )
+        turns = [{"role": message.role.value, "content": message.content} for message in messages]
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except (TemplateError, ValueError) as error:
+            raise BadInput(
+                "messages",
+                [message.role.value for message in messages],
+                f"the chat template of {self.name} refuses them: {error}",
+                remedy="use roles in the order that its template knows",
+            ) from error
+        return str(text)
+
+    def sample(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Completions]:
+        """Draw one response per seed of every prompt; a prompt is prefilled once for all its samples.
+
+        `max_tokens` counts drawn tokens; a forced prefix comes on top. A prompt close to the end of the
+        model's context gets what room there is.
+        """
+        check_decoding(decoding)
+        prompt_ids = [self.encode(prompt.text) for prompt in prompts]
+        prefix_ids = [self.encode_response(prompt.prefix) if prompt.prefix else () for prompt in prompts]
+        full_ids = [first + then for first, then in zip(prompt_ids, prefix_ids, strict=True)]
+        for ids, prompt in zip(full_ids, prompts, strict=True):
+            self._check_fits(ids, prompt.text)
+        prefix_logprobs = self._prefix_logprobs(prompt_ids, prefix_ids, decoding)
+        drawn: list[list[Drawn]] = [[] for _ in prompts]
+        wanted = [Share(ids, prompt.seeds) for ids, prompt in zip(full_ids, prompts, strict=True)]
+        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
+            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
+                drawn[index].extend(rows)
+        return [
+            Completions(ids, tuple(self._completion(prefix, known, row, decoding) for row in rows))
+            for ids, prefix, known, rows in zip(prompt_ids, prefix_ids, prefix_logprobs, drawn, strict=True)
+        ]
+
+    def _check_fits(self, ids: tuple[int, ...], text: str) -> None:
+        if not ids:
+            raise BadInput("prompt", text, "has no tokens", remedy="write at least one character")
+        if len(ids) >= self.context:
+            raise BadInput(
+                "prompt",
+                text[:60],
+                f"has {len(ids)} tokens, and model {self.name} takes {self.context}",
+                remedy="shorten the task, or use fewer solved examples (`--shots`)",
+            )
+
+    def _prefix_logprobs(
+        self, prompts: Sequence[tuple[int, ...]], prefixes: Sequence[tuple[int, ...]], decoding: Decoding
+    ) -> list[tuple[float, ...]]:
+        if not any(prefixes):
+            return [()] * len(prompts)
+        pairs = list(zip(prompts, prefixes, strict=True))
+        return score(self.head, pairs, temperature=decoding.temperature or 1.0)
+
+    def _rows_that_fit(self, max_tokens: int, prompt_tokens: int) -> int:
+        return rows_that_fit(self.module, min(prompt_tokens + max_tokens, self.context))
+
+    def _decode(self, group: Group, decoding: Decoding) -> list[list[Drawn]]:
+        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
+        limits = Limits(self.eos_ids, self.context)
+        rows = iter(decode_batch(self.module, group.shares, decoding, limits, watch))
+        return [[next(rows) for _ in share.seeds] for share in group.shares]
+
+    def _completion(
+        self, prefix: tuple[int, ...], known: tuple[float, ...], drawn: Drawn, decoding: Decoding
+    ) -> Completion:
+        ids = (*prefix, *drawn.token_ids)
+        text = cut(self.decode(ids), decoding.stop, len(self.decode(prefix)) if prefix else 0)
+        return Completion(text, ids, (*known, *drawn.logprobs), drawn.stop)
+
+    def logprobs(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        """Log-probability (temperature 1) of each response token of (prompt ids, response ids)."""
+        for prompt, response in pairs:
+            if not prompt or len(prompt) + len(response) > self.context:
+                raise BadInput(
+                    "pairs",
+                    (len(prompt), len(response)),
+                    f"a prompt must have tokens, and both together at most {self.context}",
+                    remedy="leave such texts out",
+                )
+        return score(self.head, pairs)
+
+    def load(self, weights: Path | None) -> None:
+        """Use a learner's weights file, or None for the base; no work if that is in place."""
+        self.weights.load(weights)
+
+    def export(self, weights: Path | None, target: Path, *, merged: bool) -> None:
+        """Write a folder for plain transformers (merged) or a peft adapter folder, with the tokenizer."""
+        self.load(weights)
+        if merged:
+            self.weights.merge()
+            self.module.save_pretrained(str(target))
+        else:
+            self.weights.write_adapter(target)
+        self.tokenizer.save_pretrained(str(target))
+        self.load(weights)
+
+
+def check_decoding(decoding: Decoding) -> None:
+    """BadInput for numbers that mean nothing."""
+    problems = {
+        "temperature": decoding.temperature >= 0,
+        "top_p": 0 < decoding.top_p <= 1,
+        "max_tokens": decoding.max_tokens >= 1,
+        "stop": all(decoding.stop),
+    }
+    for field, fine in problems.items():
+        if not fine:
+            raise BadInput(
+                field,
+                getattr(decoding, field),
+                "is out of range",
+                remedy="temperature >= 0, 0 < top_p <= 1, max_tokens >= 1, no empty stop text",
+            )

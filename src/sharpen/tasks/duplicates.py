@@ -1,0 +1,76 @@
+"""Which texts say the same: clusters of duplicates and near-duplicates, found exactly and fast.
+
+Two texts are near-duplicates if the word pairs in them overlap by at least 0.9 (Jaccard) and they hold the
+same numbers in the same order: problems of one template with other numbers are different problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+OVERLAP = 0.9
+WORD = re.compile(r"\w+|[^\w\s.,;:?'\"]")
+DIGITS = re.compile(r"\d+")
+
+Pairs = frozenset[tuple[str, str, int]]
+
+
+def normal(text: str) -> str:
+    """Lower case with single spaces; texts equal in this form are exact duplicates."""
+    return " ".join(text.casefold().split())
+
+
+def clusters(texts: Sequence[str]) -> list[int]:
+    """For every text the place of the first text of its cluster."""
+    parents = list(range(len(texts)))
+    for one, other in _similar_pairs(texts):
+        first, second = sorted((_root(parents, one), _root(parents, other)))
+        parents[second] = first
+    return [_root(parents, place) for place in range(len(texts))]
+
+
+def _root(parents: list[int], place: int) -> int:
+    while parents[place] != place:
+        parents[place] = parents[parents[place]]
+        place = parents[place]
+    return place
+
+
+def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Pairs over the limit. Only texts that share one of their rarest word pairs are ever compared."""
+    sets = [_word_pairs(text) for text in texts]
+    numbers = [tuple(DIGITS.findall(text)) for text in texts]
+    counts = Counter(pair for found in sets for pair in found)
+    index: defaultdict[object, list[int]] = defaultdict(list)
+    for place, found in enumerate(sets):
+        rarest_first = sorted(found, key=lambda pair: (counts[pair], pair))
+        prefix = rarest_first[: len(found) - _least_common(len(found)) + 1]
+        keys = [(numbers[place], pair) for pair in prefix]
+        for other in dict.fromkeys(other for key in keys for other in index[key]):
+            if _overlap(found, sets[other]) >= OVERLAP:
+                yield other, place
+        for key in keys:
+            index[key].append(place)
+
+
+def _word_pairs(text: str) -> Pairs:
+    """Neighbouring words, each pair with how often it came before: a bag of pairs as a set."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = set()
+    for pair in pairwise(["", *WORD.findall(normal(text)), ""]):
+        found.add((*pair, seen[pair]))
+        seen[pair] += 1
+    return frozenset(found)
+
+
+def _least_common(size: int) -> int:
+    """Fewest common elements with a set of any size at which the overlap can reach the limit."""
+    return max(1, -int(-OVERLAP * size // 1))
+
+
+def _overlap(one: Pairs, other: Pairs) -> float:
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)

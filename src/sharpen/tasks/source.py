@@ -1,0 +1,182 @@
+"""Opening a task set by its spec.
+
+- `chain?level=3`: a family of this package, with its dials.
+- `./my_family.py?level=2`: a family in a file of the user's: `generate(rng, *, level=2) -> Problem`.
+- `rg:countdown?max_value=20`: a family of the package reasoning-gym.
+- `./data.jsonl`, `./data.csv`: the user's own questions and answers.
+
+A task set is a function of its spec and its data seed (0, or the option `data_seed`), never of a run's seed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sharpen.core import plugins
+from sharpen.core.errors import BadInput
+from sharpen.core.seeds import random_for
+from sharpen.core.spec import Spec, dials
+from sharpen.core.task import Split, Task, TaskSet
+from sharpen.tasks.base import Problem
+from sharpen.tasks.duplicates import normal
+from sharpen.tasks.files import load_file
+
+PACKAGE = "sharpen.tasks"
+NUMBER = re.compile(r"[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?", re.ASCII)
+FILE_SUFFIXES = (".jsonl", ".csv")
+COMMON = {"data_seed": int}
+COMMON_GYM = {"data_seed": int, "partial_credit": bool}
+
+
+class Sizes(NamedTuple):
+    """Tasks wanted in each split."""
+
+    train: int
+    val: int
+    test: int
+
+    @property
+    def total(self) -> int:
+        """Tasks wanted in all."""
+        return sum(self)
+
+
+def family_names() -> dict[str, str]:
+    """Every task family of this package with its one-line summary; imports none."""
+    return plugins.names(PACKAGE, defines="generate")
+
+
+def load_tasks(
+    spec: str,
+    *,
+    seed: int = 0,
+    train: int = 256,
+    val: int = 100,
+    test: int = 200,
+    question_field: str | None = None,
+    answer_field: str | None = None,
+    verifier: str | None = None,
+) -> TaskSet:
+    """Open a task set. Sizes are exact for generated sets and upper limits for files.
+
+    `seed` is the data seed where the spec has no option `data_seed`. `verifier` replaces the default one.
+    BadInput says what is wrong with the spec, its options or the file.
+    """
+    parsed, sizes = Spec.parse(spec, kind="task"), Sizes(train, val, test)
+    for name, size in sizes._asdict().items():
+        if size < 1:
+            raise BadInput(name, size, "every split needs a task", remedy="give 1 or more")
+    if parsed.name.lower().endswith(FILE_SUFFIXES):
+        return _from_file(parsed, sizes, seed, question_field, answer_field, verifier)
+    for option, field in (("question_field", question_field), ("answer_field", answer_field)):
+        if field is not None:
+            raise BadInput(option, field, "only files have fields", remedy="leave it out")
+    if parsed.name.startswith("rg:"):
+        return _from_gym(parsed, sizes, seed, verifier)
+    return _from_family(parsed, sizes, seed, verifier)
+
+
+def _common(spec: Spec, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Spec]:
+    """The options that every source of a kind takes, and the spec without them."""
+    taken = Spec(spec.name, {key: text for key, text in spec.options.items() if key in kinds})
+    return taken.bind(kinds, kind="task"), spec.without(*kinds)
+
+
+def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> TaskSet:
+    common, rest = _common(spec, COMMON)
+    module: Any = plugins.load(PACKAGE, rest.name, kind="task family", defines="generate")
+    generate: Callable[..., Problem] | None = getattr(module, "generate", None)
+    if generate is None:
+        raise BadInput(
+            "task family", rest.name, "has no function `generate`", remedy="see sharpen.tasks.base"
+        )
+    options = rest.bind(dials(generate), kind="task")
+    family = Path(rest.name).stem.replace("-", "_")
+    stream = (family, sorted(options.items()), common.get("data_seed", seed))
+
+    def draws() -> Iterator[Task]:
+        for place in range(50 * sizes.total + 1000):
+            problem = generate(random_for("tasks", *stream, place), **options)
+            if not isinstance(problem, Problem):
+                made = type(problem).__name__
+                raise BadInput("task family", rest.name, f"made a {made}", remedy="return a Problem")
+            yield problem.as_task(family)
+
+    tasks = _distinct(spec, draws(), sizes)
+    return _task_set(str(spec), tasks, sizes, verifier or getattr(module, "VERIFIER", None))
+
+
+def _from_gym(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> TaskSet:
+    from sharpen.tasks.reasoning_gym import OWN_VERIFIER, admit, draw
+
+    common, rest = _common(spec, COMMON_GYM)
+    family = Spec(rest.name.removeprefix("rg:"), rest.options)
+    common.setdefault("data_seed", seed)
+    tasks = _distinct(spec, draw(family, most=5 * sizes.total + 100, **common), sizes)
+    admit(family.name, tasks)
+    own = OWN_VERIFIER.get(family.name)
+    return _task_set(str(spec), tasks, sizes, verifier or (own.verifier if own else "reasoning_gym"))
+
+
+def _distinct(spec: Spec, draws: Iterable[Task], sizes: Sizes) -> list[Task]:
+    """As many tasks with different questions as are wanted; BadInput if there are too few."""
+    found: dict[str, Task] = {}
+    for task in draws:
+        found.setdefault(normal(task.question), task)
+        if len(found) == sizes.total:
+            return list(found.values())
+    raise BadInput(
+        "task",
+        str(spec),
+        f"has only {len(found)} different problems, and {sizes.total} are wanted",
+        remedy="ask for fewer (--train, --val, --test), or turn its dials up",
+    )
+
+
+def _task_set(name: str, tasks: Sequence[Task], sizes: Sizes, verifier: str | None) -> TaskSet:
+    """Held-out splits are filled first, so they stay the same when more training tasks are asked for."""
+    held_out = sizes.test + sizes.val
+    return TaskSet(
+        name,
+        train=tasks[held_out:],
+        val=tasks[sizes.test : held_out],
+        test=tasks[: sizes.test],
+        verifier=verifier or default_verifier(tasks),
+    )
+
+
+def _from_file(
+    spec: Spec,
+    sizes: Sizes,
+    seed: int,
+    question_field: str | None,
+    answer_field: str | None,
+    verifier: str | None,
+) -> TaskSet:
+    options = spec.bind(COMMON, kind="task")
+    loaded = load_file(
+        Path(spec.name),
+        seed=options.get("data_seed", seed),
+        question_field=question_field,
+        answer_field=answer_field,
+    )
+    parts = {name: loaded.tasks[name][: getattr(sizes, name.value)] for name in Split}
+    everything = [task for part in parts.values() for task in part]
+    return TaskSet(
+        str(spec),
+        train=parts[Split.TRAIN],
+        val=parts[Split.VAL],
+        test=parts[Split.TEST],
+        verifier=verifier or default_verifier(everything),
+        notes=loaded.notes,
+    )
+
+
+def default_verifier(tasks: Sequence[Task]) -> str:
+    """`choice` where all tasks have choices, `numeric` where all answers are numbers, else `exact`."""
+    if all("choices" in task.metadata for task in tasks):
+        return "choice"
+    return "numeric" if all(NUMBER.fullmatch(task.answer) for task in tasks) else "exact"

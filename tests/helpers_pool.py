@@ -1,0 +1,55 @@
+"""Functions that judge workers import by name."""
+
+import os
+import re
+import sys
+import time
+
+
+def square(item: int) -> int:
+    return item * item
+
+
+def slow_square(item: int) -> int:
+    time.sleep(0.02 * (item % 3))
+    return item * item
+
+
+def hang_on_2(item: int) -> int:
+    while item == 2:
+        time.sleep(0.01)
+    return item
+
+
+def backtrack_on_3(item: int) -> int:
+    if item == 3:
+        re.match(r"(a+)+$", "a" * 40 + "b")
+    return item
+
+
+def crash_on_even(item: int) -> int:
+    if item % 2 == 0:
+        os._exit(3)
+    return item
+
+
+def misbehave(item: int) -> object:
+    match item:
+        case 0:
+            raise ValueError("two\nlines " + "x" * 10_000)
+        case 1:
+            sys.exit("bye")
+        case 2:
+            return len(b"x" * (6 << 30))
+        case 3:
+            return lambda: 1
+    return item
+
+
+def main_and_torch(item: int) -> tuple[bool, bool]:
+    return hasattr(sys.modules["__main__"], "GUARDED"), "torch" in sys.modules
+
+
+def print_it(item: int) -> int:
+    print("a worker's own words")
+    return item

@@ -1,0 +1,177 @@
+"""The command line as a user meets it: real output on real models, and one-line errors for bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = "--train 12 --val 6 --test 6 --samples 2 --iterations 1 --epochs 1 --control-samples 2 --threads 1".split()
+
+
+def sharpen(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    program = "from sharpen.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
+
+
+def refused(*words: str, cwd: Path | None = None) -> str:
+    done = sharpen(*words, cwd=cwd)
+    assert done.returncode not in (0, 1), done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert "Traceback" not in done.stderr
+    assert lines[-1].startswith("error: ") and "->" in lines[-1]
+    return lines[-1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = sharpen("run", "star", "--task", "chain?level=2", "--out", str(folder), "--json", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads((folder / "result.json").read_text())
+    return folder
+
+
+def test_a_result_has_all_it_promises(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    for name in ("before", "after", "delta"):
+        assert {"mean", "low", "high", "n"} <= result["test"][name].keys()
+    for name in ("no_update", "more_samples"):
+        assert {"mean", "low", "high", "n"} <= result["controls"][name].keys()
+    assert {"budget", "wall_seconds", "model_time_share", "coverage", "channels"} <= result.keys()
+    assert result["test"]["openings"] == 1
+
+
+def test_the_same_command_again_changes_nothing(run: Path) -> None:
+    before = (run / "result.json").read_text()
+    done = sharpen("run", "star", "--task", "chain?level=2", "--out", str(run), *SMALL)
+    assert done.returncode == 0, done.stderr
+    head = json.loads(before)["journal_head"]
+    assert json.loads((run / "result.json").read_text())["journal_head"] == head
+
+
+def test_changes_are_refused_by_name_unless_forked(run: Path) -> None:
+    words = ["run", "star", "--task", "chain?level=2", "--out", str(run), *SMALL, "--temperature", "0.7"]
+    assert "config.temperature: 1.0 -> 0.7" in refused(*words)
+    assert sharpen(*words, "--fork").returncode == 0
+    assert (run.with_name("run.fork-1") / "result.json").is_file()
+
+
+def test_looking_at_runs(run: Path, tmp_path: Path) -> None:
+    listed = json.loads(sharpen("runs", "--folder", str(run.parent), "--json").stdout)
+    assert listed[0]["state"] == "done"
+    shown = sharpen("show", str(run))
+    assert "control: no update" in shown.stdout and "more samples" in shown.stdout.lower()
+    attempts = json.loads(sharpen("show", str(run), "--task", "", "--json").stdout)
+    assert {"step", "attempt", "verdict"} <= attempts[0].keys()
+
+
+def test_export_is_a_plain_model_and_evaluates(run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "improved"
+    assert sharpen("export", str(run), str(target)).returncode == 0
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(target)
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    ids = tokenizer("Q: 12+3=?\nA:", return_tensors="pt")
+    assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] > ids["input_ids"].shape[1]
+    report = sharpen("eval", "--model", str(target), "--task", "chain?level=1", *SMALL[:6], "--json")
+    assert json.loads(report.stdout)["shots"] == 0
+
+
+def test_a_users_own_file_and_verifier(tmp_path: Path) -> None:
+    rows = [{"question": f"{n}-{n // 2}=?", "answer": str(n - n // 2)} for n in range(10, 90)]
+    (tmp_path / "my.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "grade.py").write_text(
+        "def grade(response, task):\n    return response.split('####')[-1].strip() == task.answer\n"
+    )
+    for verifier in ("numeric", "./grade.py:grade"):
+        done = sharpen(
+            *("run", "star", "--task", "./my.jsonl", "--verifier", verifier, "--out", verifier[-5:]),
+            *("--max-tokens", "24", *SMALL),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_dry_run_predicts_and_stops(tmp_path: Path) -> None:
+    done = sharpen("run", "b-star", "--task", "chain", "--dry-run", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["usage"]["sampled_tokens"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_ends_the_run_cleanly_and_more_goes_on(tmp_path: Path) -> None:
+    words = ["run", "star", "--task", "chain?level=2", "--out", "r", *SMALL, "--iterations", "2"]
+    first = sharpen(*words, "--budget", "sampled_tokens=300", "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["stopped_by"] == "sampled_tokens"
+    second = sharpen("resume", "r", "--budget", "sampled_tokens=1e9", "--json", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["stopped_by"] is None
+    assert json.loads(second.stdout)["test"]["openings"] == 2
+
+
+BAD = {
+    "missing file": ["run", "star", "--task", "nothing.jsonl"],
+    "wrong field": ["run", "star", "--task", "good.jsonl", "--answer-field", "solution"],
+    "malformed line": ["run", "star", "--task", "bad.jsonl"],
+    "empty split": ["run", "star", "--task", "one.jsonl"],
+    "unknown family": ["run", "star", "--task", "chains"],
+    "unknown dial": ["run", "star", "--task", "chain?depth=3"],
+    "unknown recipe": ["run", "stars", "--task", "chain"],
+    "unknown model": ["run", "star", "--task", "chain", "--model", "no/such/folder/here"],
+    "unknown verifier": ["run", "star", "--task", "chain", "--verifier", "numerics"],
+    "a verifier that raises": ["run", "star", "--task", "chain", "--verifier", "broken.py:grade"],
+    "a verifier that hangs": ["run", "star", "--task", "chain", "--verifier", "broken.py:hang"],
+    "unreachable endpoint": ["run", "star", "--task", "chain", "--model", "openai:m@http://127.0.0.1:9/v1"],
+    "unknown option": ["run", "star", "--tusk", "chain"],
+    "value out of range": ["run", "star", "--task", "chain", "--samples", "0"],
+    "bad budget": ["run", "star", "--task", "chain", "--budget", "sampled_token=2"],
+    "forbidden channel": ["run", "star", "--task", "chain", "--forbid", "label"],
+    "no run there": ["show", "nowhere"],
+    "nothing to resume": ["resume", "nowhere"],
+}
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    good = [json.dumps({"question": f"{n}+1=?", "answer": str(n + 1)}) for n in range(100)]
+    (folder / "good.jsonl").write_text("\n".join(good))
+    (folder / "one.jsonl").write_text(good[0])
+    (folder / "bad.jsonl").write_text("\n".join([*good[:6], "{oops", *good[6:]]))
+    (folder / "broken.py").write_text(
+        "def grade(response, task):\n    raise KeyError('x')\n\ndef hang(response, task):\n    while True: pass\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize("what", sorted(BAD))
+def test_bad_input_is_one_line_with_a_remedy(what: str, bad_files: Path) -> None:
+    line = refused(*BAD[what], cwd=bad_files)
+    if what == "malformed line":
+        assert "7" in line
+    assert not (bad_files / "runs").exists()
+
+
+def test_two_processes_on_one_run(run: Path) -> None:
+    from sharpen.core.journal import Journal
+
+    held = Journal(run)
+    try:
+        assert "in use" in refused("resume", str(run))
+    finally:
+        held.close()
+
+
+def test_a_damaged_store_is_refused_and_repaired(run: Path) -> None:
+    victim = max((p for p in (run / "store").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert "--repair" in refused("export", str(run), str(run / "improved"))
+    assert sharpen("resume", str(run), "--repair").returncode == 0
+    assert victim.read_bytes() == data

@@ -1,0 +1,61 @@
+"""kill -9 anywhere, the same command again: the same journal and weights, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sharpen.core.journal import read_rows
+
+DRIVER = Path(__file__).parent / "kill_driver.py"
+PLACES = ["row:1", "row:4", "row:9", "progress:2", "progress:5", "replace:2", "replace:9", "torn:3", "torn:12"]
+
+
+def drive(recipe: str, out: Path, place: str = "none") -> int:
+    command = [sys.executable, str(DRIVER), recipe, str(out), place]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode
+
+
+def contents(folder: Path) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    rows = [(row.entry.model_dump_json(), row.hash) for row in read_rows(folder)]
+    wanted = {sha for row in read_rows(folder) for sha in (row.entry.blob, *row.entry.files)}
+    return rows, {sha: (folder / "store" / sha[:2] / sha).read_bytes() for sha in sorted(wanted)}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    folder = tmp_path_factory.mktemp("reference")
+    start = time.monotonic()
+    assert drive("star", folder) == 0
+    return folder, time.monotonic() - start
+
+
+def test_chosen_places(reference: tuple[Path, float], tmp_path: Path) -> None:
+    """Nine kills in one run: between rows, inside updates, before renames and within writes."""
+    kills = sum(drive("star", tmp_path, place) == -signal.SIGKILL for place in PLACES)
+    assert kills >= 8
+    drive("star", tmp_path)
+    assert contents(tmp_path) == contents(reference[0])
+
+
+def test_random_moments(reference: tuple[Path, float], tmp_path: Path) -> None:
+    """Four kills of the whole process group at random moments of one run."""
+    folder, seconds = reference
+    moments = random.Random(7)
+    command = [sys.executable, str(DRIVER), "star", str(tmp_path), "none"]
+    for _ in range(4):
+        child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.2, 1.0) * seconds)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    drive("star", tmp_path)
+    assert contents(tmp_path) == contents(folder)

@@ -1,0 +1,55 @@
+"""Every recipe in the folder: it runs, runs the same twice, resumes, is declared well, and learns.
+
+A new recipe file is tested without touching this one.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from sharpen.core.recipe import load_recipe, recipe_names
+from sharpen.experiment.check_recipe import StopAfter, check_recipe
+from sharpen.experiment.execute import execute
+from sharpen.experiment.result import Result
+from sharpen.experiment.spec import RunSpec
+
+RECIPES = sorted(recipe_names())
+LEARNED = {"task": "remainder?level=4", "train": 96, "val": 32, "test": 200, "control_samples": 8, "threads": 1}
+"""A task that the tiny model solves now and then."""
+
+
+def learn(recipe: str, folder: Path, **settings: object) -> Result:
+    spec = RunSpec(recipe=recipe, settings=settings, **LEARNED)  # type: ignore[arg-type]
+    return execute(spec, folder, StopAfter(None))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_runs_deterministically_and_resumes(name: str) -> None:
+    report = check_recipe(name)
+    assert report.ok, report.failures
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_learns_and_its_ablation_does_not(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    full = learn(name, tmp_path / "full")
+    ablated = learn(name, tmp_path / "ablated", **recipe.ablation)
+    assert full.test.delta.above_zero, full.conclusion
+    assert not ablated.test.delta.above_zero, ablated.conclusion
+    assert full.controls.no_update.mean == full.test.before.mean
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_is_declared_in_full(name: str) -> None:
+    recipe = load_recipe(name)
+    doc = ast.get_docstring(ast.parse(recipe.source.read_text())) or ""
+    for word in ("Paper:", "Changed", "Expected:", "Ablation"):
+        assert word.lower() in doc.lower(), f"the header lacks {word!r}"
+    for field, info in recipe.config.model_fields.items():
+        assert info.description, f"{name}.{field} has no documentation"
+    recipe.configure({})
+    recipe.configure(recipe.small)
+    recipe.configure(recipe.ablation)
