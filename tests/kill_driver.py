@@ -3,7 +3,7 @@
     python kill_driver.py RECIPE OUT PLACE
 
 PLACE: `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
-`replace:N` just before the N-th rename of a finished file, `torn:N` in the middle of the N-th write, or `none`.
+`replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, or `none`.
 """
 
 from __future__ import annotations

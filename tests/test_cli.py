@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SMALL = "--train 12 --val 6 --test 6 --samples 2 --iterations 1 --epochs 1 --control-samples 2 --threads 1".split()
+SIZES = ["--train", "12", "--val", "6", "--test", "6"]
+COST = {"samples": 2, "iterations": 1, "epochs": 1, "control-samples": 2, "threads": 1}
+SMALL = [*SIZES, *(word for name, value in COST.items() for word in (f"--{name}", str(value)))]
 
 
 def sharpen(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -78,7 +80,7 @@ def test_export_is_a_plain_model_and_evaluates(run: Path, tmp_path: Path) -> Non
     tokenizer = AutoTokenizer.from_pretrained(target)
     ids = tokenizer("Q: 12+3=?\nA:", return_tensors="pt")
     assert model.generate(**ids, max_new_tokens=4, do_sample=False).shape[1] > ids["input_ids"].shape[1]
-    report = sharpen("eval", "--model", str(target), "--task", "chain?level=1", *SMALL[:6], "--json")
+    report = sharpen("eval", "--model", str(target), "--task", "chain?level=1", *SIZES, "--json")
     assert json.loads(report.stdout)["shots"] == 0
 
 
@@ -145,7 +147,8 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "one.jsonl").write_text(good[0])
     (folder / "bad.jsonl").write_text("\n".join([*good[:6], "{oops", *good[6:]]))
     (folder / "broken.py").write_text(
-        "def grade(response, task):\n    raise KeyError('x')\n\ndef hang(response, task):\n    while True: pass\n"
+        "def grade(response, task):\n    raise KeyError('x')\n\n"
+        "def hang(response, task):\n    while True: pass\n"
     )
     return folder
 

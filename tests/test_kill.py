@@ -15,7 +15,17 @@ import pytest
 from sharpen.core.journal import read_rows
 
 DRIVER = Path(__file__).parent / "kill_driver.py"
-PLACES = ["row:1", "row:4", "row:9", "progress:2", "progress:5", "replace:2", "replace:9", "torn:3", "torn:12"]
+PLACES = [
+    "row:1",
+    "row:4",
+    "row:9",
+    "progress:2",
+    "progress:5",
+    "replace:2",
+    "replace:9",
+    "torn:3",
+    "torn:12",
+]
 
 
 def drive(recipe: str, out: Path, place: str = "none") -> int:

@@ -17,7 +17,14 @@ from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
 
 RECIPES = sorted(recipe_names())
-LEARNED = {"task": "remainder?level=4", "train": 96, "val": 32, "test": 200, "control_samples": 8, "threads": 1}
+LEARNED = {
+    "task": "remainder?level=4",
+    "train": 96,
+    "val": 32,
+    "test": 200,
+    "control_samples": 8,
+    "threads": 1,
+}
 """A task that the tiny model solves now and then."""
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers_run import START, Killed, KillAfter, ToyActor, choose_samples, engine, loop, task_set
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers_run import START, KillAfter, Killed, ToyActor, choose_samples, engine, loop, task_set
 from sharpen.core.budget import Budget, Purpose
 from sharpen.core.errors import BudgetExhausted, Damaged, Mismatch, Sealed
 from sharpen.core.gate import GateMode

@@ -18,9 +18,8 @@ from sharpen.models.base import Model
 from sharpen.models.form import default_form
 from sharpen.models.source import open_model
 from sharpen.tasks.source import load_tasks
-from sharpen.verifiers.base import Verifier
 from sharpen.verifiers.check import prove_on
-from sharpen.verifiers.source import open_verifier
+from sharpen.verifiers.source import OpenVerifier, open_verifier
 
 POLICY_MODEL = "policy"
 _MAX_TOKENS = 128
@@ -41,7 +40,7 @@ class Opened:
     """Tasks, verifier, model and start policy, opened and checked against each other."""
 
     tasks: TaskSet
-    verifier: Verifier
+    verifier: OpenVerifier
     model: Model
     policy: Policy
     max_tokens: int

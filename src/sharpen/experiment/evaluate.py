@@ -15,9 +15,10 @@ from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, open_policy
+from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
 from sharpen.models.actor import SingleTurn
-from sharpen.monitors.exploration import Exploration, explore
+from sharpen.monitors.exploration import Exploration
 
 
 class Evaluation(Record):
@@ -45,7 +46,7 @@ class Evaluation(Record):
             ("task", f"{self.task}, judged by {self.verifier}, prompt {form}"),
             ("score", f"{self.score.percent()}, {self.score.n} tasks"),
             ("coverage", f"{self.coverage:.1%} {dict(self.errors) or ''}"),
-            ("pass@k", f"{seen.pass_at_1:.1%} at 1, {seen.pass_at_k:.1%} at {seen.k}"),
+            *([("pass@k", f"{seen.pass_at_k:.1%} at {seen.k}")] if seen.k > 1 else []),
             ("tokens", f"{self.tokens:,}"),
         ]
 
@@ -77,7 +78,7 @@ def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluatio
         score=mean_interval(_task_means(values, samples)),
         coverage=1 - len(kinds) / len(verdicts),
         errors={kind: kinds.count(kind) for kind in sorted(set(kinds))},
-        exploration=explore(attempts, verdicts, opened.verifier.extract),
+        exploration=explore_with(opened.verifier, attempts, verdicts),
         tokens=sum(attempt.token_count for attempt in attempts),
     )
 

@@ -112,7 +112,7 @@ def _more_samples(
     place = run.scope("more-samples", purpose=Purpose.CONTROL)
     attempts = place.attempt(setup.policy, test, samples=samples, temperature=_MAJORITY_TEMPERATURE)
     verdicts = place.judge(attempts, test)
-    answers = [setup.verifier.extract(attempt.response) for attempt in attempts]
+    answers = setup.verifier.extract_many([attempt.response for attempt in attempts])
     values = tuple(
         _majority(answers[i : i + samples], verdicts[i : i + samples])
         for i in range(0, len(attempts), samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sharpen.core.attempt import Attempt
@@ -18,6 +19,7 @@ from sharpen.core.verdict import Verdict, value_of
 from sharpen.experiment.assemble import Setup
 from sharpen.experiment.result import Round
 from sharpen.monitors.exploration import Exploration, explore
+from sharpen.verifiers.source import OpenVerifier
 
 _ROUND = re.compile(r"round\.(\d+)/(attempt|judge|update|gate)(?:/\d+)?$")
 
@@ -57,7 +59,16 @@ def _round(engine: Engine, setup: Setup, number: int, found: dict[str, list[Entr
 def _exploration(attempts: list[Attempt], verdicts: list[Verdict], setup: Setup) -> Exploration | None:
     if not attempts or len(attempts) != len(verdicts):
         return None
-    return explore(attempts, verdicts, setup.verifier.extract)
+    return explore_with(setup.verifier, attempts, verdicts)
+
+
+def explore_with(
+    verifier: OpenVerifier, attempts: Sequence[Attempt], verdicts: Sequence[Verdict]
+) -> Exploration:
+    """Exploration with the verifier's own reading of answers, taken in one go."""
+    responses = [attempt.response for attempt in attempts]
+    answers = dict(zip(responses, verifier.extract_many(responses), strict=True))
+    return explore(attempts, verdicts, answers.get)
 
 
 def _load(engine: Engine, entries: list[Entry], kind: Any) -> list[Any]:

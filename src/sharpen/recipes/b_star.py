@@ -12,15 +12,12 @@ n_i: distinct solutions of task i kept (reward > tau); n'_i: the right ones amon
 solutions a task should give. Reward of a solution: r = 1[right] + r_score, r_score in [-1, 1].
 
 Where paper and code differ: n* = ceil(N / M) as in the paper (the code fixes 8); as in the code, T comes
-from a probe on a subset, tau is chosen again on the round's full set, and the cap per task grows until the
-target size is reached. Changed: instead of a trained process reward model, `score = "confidence"` takes the
-policy's own mean token probability; `score = "answer"` drops the term (the paper's setting for tasks
-without a reward model), and then only T matters. Human solutions do not join the pool; P_0 is the model
-as it comes.
-
-Expected: BS rises from round to round and T moves; greedy accuracy ends at or above plain online
-self-training (`temperatures=(1.0,)`, `thresholds=(0.0,)`); the lead over a good constant is small.
-Ablation: `n_star=1` asks for precision only.
+from a probe on a subset, tau is chosen again on the full set, and the cap per task grows up to the target.
+Changed: no trained process reward model; `score = "confidence"` takes the policy's mean token probability,
+`score = "answer"` drops the term (the paper's setting without a reward model), and then only T matters.
+Left out: human solutions in the pool; P_0 is the model as it comes.
+Expected: BS and greedy accuracy rise, to or above plain online self-training (`temperatures=(1.0,)`,
+`thresholds=(0.0,)`). Ablation: `thresholds=(-2.0,)` keeps right and wrong alike; nothing is learnt.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, confidence
-from sharpen.learners.sft import SFT, Carry, Schedule, Start
+from sharpen.learners.sft import SFT, Carry, Start
 
 
 class Score(StrEnum):
@@ -61,7 +58,7 @@ class Config(Record):
     """Grid of T."""
     thresholds: tuple[float, ...] = tuple(round(0.1 * step, 1) for step in range(-10, 11))
     """Grid of tau."""
-    probe_tasks: int = Field(default=32, ge=1)
+    probe_tasks: int = 32
     """Training tasks in the probe of T."""
     n_star: int = Field(default=4, ge=1)
     """Right solutions wanted per task (n*)."""
@@ -82,19 +79,16 @@ class Knobs(Record):
 
 
 Solutions = dict[str, dict[str, tuple[bool, float]]]
-"""Task -> distinct response -> (right, reward); responses without a verdict are not in it."""
 
 
 def reward(attempt: Attempt, verdict: Verdict, score: Score) -> float | None:
     """r = 1[right] + r_score, or None where nothing is known."""
-    value = value_of(verdict)
-    if value is None:
-        return None
-    return float(value > 0.5) + (confidence(attempt) if score is Score.CONFIDENCE else 0.0)
+    extra = confidence(attempt) if score is Score.CONFIDENCE else 0.0
+    return None if (value := value_of(verdict)) is None else (value > 0.5) + extra
 
 
 def solutions_of(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], score: Score) -> Solutions:
-    """The distinct solutions of every task with their rewards."""
+    """Task -> distinct response -> (right, reward), without those that have no verdict."""
     found: Solutions = defaultdict(dict)
     for attempt, verdict in zip(attempts, verdicts, strict=True):
         if (r := reward(attempt, verdict, score)) is not None:
@@ -128,15 +122,13 @@ def balance_probe(probe: Scope, policy: Policy, tasks: Sequence[Task], config: C
     return max(candidates, key=lambda knobs: knobs.balance)
 
 
-def select(
-    attempts: Sequence[Attempt], verdicts: Sequence[Verdict], temperature: float, config: Config
-) -> Batch:
+def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knobs, config: Config) -> Batch:
     """Choose tau again on the full set; keep the best-rewarded solutions up to the target size."""
     solutions = solutions_of(attempts, verdicts, config.score)
     return best_per_task(
         attempts,
         [reward(a, v, config.score) for a, v in zip(attempts, verdicts, strict=True)],
-        above=best_threshold(solutions, temperature, config).threshold,
+        above=best_threshold(solutions, knobs.temperature, config).threshold,
         per_task=config.samples,
         target=config.n_star * len(solutions),
     )
@@ -154,7 +146,6 @@ def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     learner = SFT(
         steps=config.steps,
         lr=config.lr,
-        schedule=Schedule.COSINE,
         total_steps=config.steps * config.iterations,
         start=Start.PREVIOUS,
         optimizer=Carry.KEEP,
@@ -163,7 +154,7 @@ def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         knobs = it.configure(balance_probe, policy, tasks.train[: config.probe_tasks], config)
         attempts = it.attempt(policy, tasks.train, samples=config.samples, temperature=knobs.temperature)
         verdicts = it.judge(attempts, tasks.train)
-        batch = it.curate(select, attempts, verdicts, knobs.temperature, config)
+        batch = it.curate(select, attempts, verdicts, knobs, config)
         candidate = it.update(learner, policy, batch)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
     return policy
