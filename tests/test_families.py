@@ -69,8 +69,8 @@ def recomputed(question: str) -> int:
         return int(match[1]) % int(match[2])
     if match := re.fullmatch(r"(\d+) in base (\d)=\?", question):
         return int(match[1], int(match[2]))
-    if match := re.fullmatch(r"Count (.) in ([a-z ]+)", question):
-        return match[2].count(match[1])
+    if question.startswith("Count vowels in "):
+        return sum(question.removeprefix("Count vowels in ").count(vowel) for vowel in "aei")
     if match := re.fullmatch(r"([\d,]+),\?", question):
         return next_term([int(term) for term in match[1].split(",")])
     if match := re.fullmatch(r"(.*x.*)=(.*),x=\?", question):
@@ -141,10 +141,10 @@ def test_every_step_is_true_and_short(family: str, level: int, seed: int) -> Non
 
 
 def check_tally(question: str, step: str) -> None:
-    wanted, text = question.removeprefix("Count ").replace(" ", "").split("in")
+    text = question.removeprefix("Count vowels in ").replace(" ", "")
     pairs = re.findall(r"([a-z])(\d+)", step)
     assert "".join(letter for letter, _ in pairs) == text
-    assert all(int(count) == text[: i + 1].count(wanted) for i, (_, count) in enumerate(pairs))
+    assert all(int(count) == len(re.findall("[aei]", text[: i + 1])) for i, (_, count) in enumerate(pairs))
 
 
 @every_cell
@@ -163,9 +163,7 @@ def test_a_level_outside_is_refused(module: ModuleType) -> None:
 
 
 def test_other_dials_are_checked() -> None:
-    counting, conversion = FAMILIES["counting"], FAMILIES["conversion"]
-    with pytest.raises(BadInput, match="letters"):
-        counting.generate(random.Random(0), letters=27)
+    conversion = FAMILIES["conversion"]
     with pytest.raises(BadInput, match="base"):
         conversion.generate(random.Random(0), base=10)
     assert " in base 2=" in conversion.generate(random.Random(0), base=2).question

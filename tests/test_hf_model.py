@@ -50,8 +50,8 @@ def test_greedy_equals_generate(folder_root: Path, family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rows_do_not_depend_on_their_neighbours(folder_root: Path, family: str) -> None:
     model = make_model(folder_root, family)
-    decoding = Decoding(temperature=1.3, top_p=0.95, max_tokens=40, stop=("e", "zz"))
-    prompts = [Prompt(text, tuple(range(place, place + 9))) for place, text in enumerate(TEXTS)]
+    decoding = Decoding(temperature=1.3, top_p=0.95, max_tokens=24, stop=("e", "zz"))
+    prompts = [Prompt(text, tuple(range(place, place + 3))) for place, text in enumerate(TEXTS)]
     together = model.sample(prompts, decoding)
     for prompt, whole in zip(prompts, together, strict=True):
         for seed, sample in zip(prompt.seeds, whole.samples, strict=True):
@@ -75,7 +75,7 @@ def test_sampled_logprobs_equal_teacher_forced_ones(
 
 def test_logprobs_are_taken_at_the_sampling_temperature(llama: HFModel) -> None:
     completions = llama.sample([Prompt("2+2=", (5,))], Decoding(temperature=0.5, max_tokens=1))[0]
-    logits = llama.module(torch.tensor([completions.prompt_ids])).logits[0, -1]
+    logits = llama.module(torch.tensor([completions.prompt_ids])).logits[0, -1].detach()
     sample = completions.samples[0]
     assert sample.logprobs == pytest.approx([float((logits / 0.5).log_softmax(-1)[sample.token_ids[0]])])
 
@@ -112,11 +112,11 @@ def test_a_stop_text_in_the_prefix_does_not_stop(llama: HFModel) -> None:
 
 
 @given(stop=st.text("abcdefghij 0123456789", min_size=1, max_size=2))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_stop_texts_cut_where_they_first_appear(llama: HFModel, stop: str) -> None:
     prompt = Prompt("2+2=", tuple(range(8)))
-    free = llama.sample([prompt], Decoding(temperature=1.5, max_tokens=40))[0].samples
-    stopped = llama.sample([prompt], Decoding(temperature=1.5, max_tokens=40, stop=(stop,)))[0].samples
+    free = llama.sample([prompt], Decoding(temperature=1.5, max_tokens=30))[0].samples
+    stopped = llama.sample([prompt], Decoding(temperature=1.5, max_tokens=30, stop=(stop,)))[0].samples
     for one, other in zip(free, stopped, strict=True):
         place = one.text.find(stop)
         assert other.text == (one.text if place < 0 else one.text[:place])
@@ -157,7 +157,7 @@ def test_many_rows_are_split_into_batches(llama: HFModel, monkeypatch: pytest.Mo
         sizes.append(sum(len(share.seeds) for share in shares))
         return decode_batch(module, shares, *rest)
 
-    monkeypatch.setattr("sharpen.models.hf.MOST_ROWS", 5)
+    monkeypatch.setattr("sharpen.models.hf_batches.MOST_ROWS", 5)
     monkeypatch.setattr("sharpen.models.hf.decode_batch", counting)
     assert [c.prompt_ids for c in llama.sample(prompts, Decoding(max_tokens=10))] == [
         c.prompt_ids for c in whole
@@ -215,11 +215,16 @@ def test_frequencies_match_probabilities() -> None:
     assert counted.tolist() == pytest.approx(logits[0].softmax(-1).tolist(), abs=0.015)
 
 
-def test_nucleus_beyond_the_first_guess() -> None:
-    flat = torch.full((1, 3000), 1 / 3000)
-    flat[0, :1500] *= 1.0001
-    kept = nucleus(flat, 0.49)
-    assert int((kept > 0).sum()) == 1500
+@given(width=st.integers(1, 400), seed=st.integers(0, 999), top_p=st.floats(0.01, 0.999))
+@settings(max_examples=60, deadline=None)
+def test_the_nucleus_is_the_smallest_set_that_reaches_top_p(width: int, seed: int, top_p: float) -> None:
+    logits = torch.randn(4, width, generator=torch.Generator().manual_seed(seed)) * 3
+    probabilities = logits.softmax(-1)
+    for row, kept in zip(probabilities, nucleus(probabilities, top_p), strict=True):
+        chosen = kept > 0
+        assert float(kept.sum()) >= top_p - 1e-5
+        assert float(kept.sum() - row[chosen].min()) <= top_p + 1e-5
+        assert chosen.all() or row[~chosen].max() < row[chosen].min()
 
 
 # ------------------------------------------------------------------------------------- weights
@@ -250,7 +255,7 @@ def test_loading_is_bit_exact_in_any_order(folder_root: Path, tmp_path: Path, fa
     states = {"base": state(model)}
     for name, lora in (("full", None), ("lora4", Lora(rank=4, alpha=8)), ("lora2", Lora(rank=2, alpha=8))):
         paths[name] = tmp_path / f"{name}.safetensors"
-        changed(model, tmp_path / f"{name}.safetensors", lora=lora)
+        changed(model, paths[name], lora=lora)
         states[name] = state(model)
     prompts = [Prompt("2+2=", (0, 1))]
     results = {}
@@ -312,15 +317,11 @@ def test_export_is_read_by_plain_transformers(
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval()
     assert torch.allclose(plain(ids).logits, ours, atol=1e-4)
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("2+2=").input_ids == ids[0].tolist()
+    again = HFModel.open(tmp_path / "out", name="again", threads=1, device="cpu")
+    prompts, greedy = [Prompt("a", (0,))], Decoding(temperature=0, max_tokens=10)
     assert (
-        make_reopened(tmp_path / "out").sample([Prompt("a", (0,))], Decoding(temperature=0))
-        == model.sample([Prompt("a", (0,))], Decoding(temperature=0))
-        or lora is not None
+        again.sample(prompts, greedy)[0].samples[0].text == model.sample(prompts, greedy)[0].samples[0].text
     )
-
-
-def make_reopened(folder: Path) -> HFModel:
-    return HFModel.open(folder, name="again", threads=1, device="cpu")
 
 
 def test_export_as_a_peft_adapter(folder_root: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from sharpen.tasks.base import Problem
 LEVEL_MIX = (0.20, 0.30, 0.35, 0.12, 0.02, 0.01)
 """Share of each level in training: hard levels stay rare, so that there is something left to improve."""
 FIRST_MIX = (0.55, 0.35, 0.10, 0.0, 0.0, 0.0)
-"""The same for the first 30 % of steps: single steps are learnt sooner from short solutions."""
+"""The same for the first steps: single operations are learnt sooner from short solutions."""
+FIRST_STEPS = 1200
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS = 0, 1, 2
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
@@ -96,7 +97,7 @@ def encode(problem: Problem) -> Example:
 def draw_batch(options: argparse.Namespace, step: int, held_out: frozenset[str]) -> list[Example]:
     """Draw the examples of one step, shortest first."""
     rng = random_for("tiny", "train", options.seed, step)
-    mix = FIRST_MIX if step < 0.3 * options.steps else LEVEL_MIX
+    mix = FIRST_MIX if step < FIRST_STEPS else LEVEL_MIX
     batch: list[Example] = []
     while len(batch) < options.batch:
         level = rng.choices(range(1, len(mix) + 1), mix)[0]
@@ -220,7 +221,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=FOLDER, help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/tiny"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--batch", type=int, default=32, help="examples per step")
     parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)

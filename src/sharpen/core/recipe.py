@@ -63,8 +63,8 @@ def recipe(
     paper: str,
     improves: str,
     sees: Channel | tuple[Channel, ...],
-    small: Mapping[str, object],
-    ablation: Mapping[str, object],
+    small: Mapping[str, object] | None = None,
+    ablation: Mapping[str, object] | None = None,
 ) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""
 
@@ -72,7 +72,9 @@ def recipe(
         config = typing.get_type_hints(loop)["config"]
         channels = sees if isinstance(sees, tuple) else (sees,)
         source = Path(inspect.getfile(loop))
-        return Recipe(loop.__name__, loop, config, paper, improves, channels, small, ablation, source)
+        return Recipe(
+            loop.__name__, loop, config, paper, improves, channels, small or {}, ablation or {}, source
+        )
 
     return declare
 

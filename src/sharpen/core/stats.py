@@ -49,13 +49,13 @@ class Interval(Record):
         return self.high is not None and self.high < 0
 
     def percent(self, *, signed: bool = False) -> str:
-        """As text: `12.0% (8.1% to 16.2%)`."""
+        """As text: `12.0% (8.1 to 16.2)`."""
         if self.mean is None:
             return "unknown"
         sign = "+" if signed else ""
         if self.low is None or self.high is None:
             return f"{self.mean:{sign}.1%}"
-        return f"{self.mean:{sign}.1%} ({self.low:{sign}.1%} to {self.high:{sign}.1%})"
+        return f"{self.mean:{sign}.1%} ({100 * self.low:{sign}.1f} to {100 * self.high:{sign}.1f})"
 
     def __str__(self) -> str:
         if self.mean is None:

@@ -46,6 +46,11 @@ def best_per_task(
     return Batch(items=tuple(Item(attempt=attempt) for attempt in kept))
 
 
+def right_answers(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], *, per_task: int = 4) -> Batch:
+    """Distinct finished responses that were judged right, at most `per_task` a task."""
+    return best_per_task(attempts, rewards_of(verdicts), above=0.5, per_task=per_task)
+
+
 def _ranked_by_task(
     attempts: Sequence[Attempt], rewards: Sequence[float | None], above: float
 ) -> list[list[Attempt]]:

@@ -25,6 +25,7 @@ POLICY_MODEL = "policy"
 _MAX_TOKENS = 128
 _CHUNK_ROWS_SMALL, _CHUNK_ROWS_LARGE = 256, 64
 _LARGE_MODEL = 50_000_000
+_LORA_RANK = 16
 
 
 @runtime_checkable
@@ -33,6 +34,13 @@ class Encoder(Protocol):
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A model whose weights can be changed through adapters."""
+
+    lora_rank: int | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Setup(Opened):
     recipe: Recipe
     config: Record
     chunk_rows: int
+    lora_rank: int
+    """0 where the weights themselves are trained."""
     threads: int | None
     dtype: str | None
 
@@ -76,6 +86,7 @@ class Setup(Opened):
                 "prompt": self.policy.prompt.model_dump(mode="json"),
                 "max_tokens": self.max_tokens,
                 "chunk_rows": self.chunk_rows,
+                "lora_rank": self.lora_rank,
                 "seed": spec.seed,
                 "gate": spec.gate,
                 "control_samples": spec.control_samples,
@@ -106,17 +117,26 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
-    parameters = getattr(opened.model, "parameters", 0)
-    rows = _CHUNK_ROWS_LARGE if parameters > _LARGE_MODEL else _CHUNK_ROWS_SMALL
+    large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
+    lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
     return Setup(
         **vars(opened),
         spec=spec,
         recipe=recipe,
         config=config,
-        chunk_rows=spec.chunk_rows or rows,
+        chunk_rows=spec.chunk_rows or (_CHUNK_ROWS_LARGE if large else _CHUNK_ROWS_SMALL),
+        lora_rank=lora_rank,
         threads=getattr(opened.model, "threads", None),
         dtype=getattr(opened.model, "dtype", None),
     )
+
+
+def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:
+    """Tell a trainable model how learners may change it; return the adapter's rank, 0 for none."""
+    rank = (_LORA_RANK if large else 0) if wanted is None else wanted
+    if isinstance(model, Adaptable):
+        model.lora_rank = rank or None
+    return rank
 
 
 def open_policy(request: Request, pool: JudgePool) -> Opened:

@@ -72,7 +72,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         ),
         wall_seconds=wall,
         start_seconds=start_seconds,
-        model_time_share=sum(t.model_seconds for _, t in engine.used.values()) / wall,
+        model_time_share=sum(t.model_seconds for _, t in engine.used.values()) / (wall - start_seconds),
         coverage=_coverage(before.values + after.values),
         channels=tuple(channel.value for channel in setup.recipe.sees),
         notes=setup.tasks.notes,
@@ -162,9 +162,9 @@ def _conclusion(delta: PairedTest, controls: Controls) -> str:
         return f"The test score fell: {said}."
     if not change.above_zero:
         return f"No clear change on test: {said}."
-    against = f"({more.percent(signed=True)} against it)"
+    rose = f"The test score rose: {said}"
     if more.above_zero:
-        return f"The test score rose: {said}, and beats spending the budget on more samples {against}."
+        return f"{rose}; it beats spending the budget on more samples: {more.percent(signed=True)}."
     if more.below_zero:
-        return f"The test score rose: {said}, but more samples at the same budget do better {against}."
-    return f"The test score rose: {said}; no clear difference to more samples at the same budget {against}."
+        return f"{rose}; but more samples at the same budget do better: {more.percent(signed=True)}."
+    return f"{rose}; more samples at the same budget may do as well: {more.percent(signed=True)}."

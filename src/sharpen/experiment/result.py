@@ -96,6 +96,7 @@ class Result(Record):
     start_seconds: float
     """Part of wall_seconds before the first step: imports, loading, checking verifiers."""
     model_time_share: float
+    """Part of the time after the start that was spent inside models."""
     coverage: float
     """Share of test verdicts that are known."""
     channels: tuple[str, ...]

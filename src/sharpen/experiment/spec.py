@@ -50,6 +50,8 @@ class Request(Record):
     """Information channels the recipe must not use."""
     threads: int | None = Field(default=None, ge=1)
     """Compute threads."""
+    lora_rank: int | None = Field(default=None, ge=0)
+    """Train an adapter of this rank; 0 trains the weights; unset, models above 50 M parameters get 16."""
     dtype: str | None = None
     """Number type of the model."""
     chunk_rows: int | None = Field(default=None, ge=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 
 from sharpen.core.errors import BadInput, SharpenError
@@ -28,19 +29,24 @@ class Order:
     """Which examples a step learns from: a seeded permutation per epoch, cut into batches."""
 
     def __init__(self, settings: SFT, batch: Batch, seed: int) -> None:
-        """An epoch's last batch may be smaller; batches without any loss are left out."""
+        """An epoch's last batch may be smaller; examples without any loss are left out."""
         self._examples = tuple(e for e in batch.examples if e.trained_tokens)
         self._size = settings.batch_size
-        self._seed = seed
+        self._permutation = lru_cache(maxsize=1)(partial(_permutation, seed, len(self._examples)))
         self.per_epoch = math.ceil(len(self._examples) / self._size)
         self.steps = settings.steps or self.per_epoch * (settings.epochs or 1)
 
     def at(self, step: int) -> list[Example]:
         """The examples of a step."""
         epoch, place = divmod(step, self.per_epoch)
-        indices = list(range(len(self._examples)))
-        random_for(self._seed, "order", epoch).shuffle(indices)
-        return [self._examples[i] for i in indices[place * self._size : (place + 1) * self._size]]
+        indices = self._permutation(epoch)[place * self._size : (place + 1) * self._size]
+        return [self._examples[i] for i in indices]
+
+
+def _permutation(seed: int, size: int, epoch: int) -> list[int]:
+    indices = list(range(size))
+    random_for(seed, "order", epoch).shuffle(indices)
+    return indices
 
 
 class Fit:

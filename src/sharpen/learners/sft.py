@@ -111,7 +111,7 @@ class SFT(Record):
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Peak learning rate; none means 5e-4 * sqrt(2 M / parameters), and five times that for LoRA."""
     schedule: Schedule = Schedule.COSINE
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=4, ge=0)
     total_steps: int | None = Field(default=None, ge=1)
     """Length of the schedule when it runs over several updates; none means this update's steps."""
     clip: float | None = Field(default=1.0, gt=0)
@@ -121,7 +121,8 @@ class SFT(Record):
     start: Start = Start.BASE
     optimizer: Carry = Carry.RESET
     lora_rank: int | None = Field(default=None, ge=1)
-    """Train an adapter of this rank on all linear layers instead of the weights."""
+    """Train an adapter of this rank on all linear layers instead of the weights; none means as the model is
+    opened."""
     lora_alpha: float | None = Field(default=None, gt=0)
     """Scale of the adapter times its rank; none means twice the rank."""
     micro_tokens: int = Field(default=2048, ge=1)
@@ -150,6 +151,12 @@ class SFT(Record):
             REFERENCE_LR * math.sqrt(REFERENCE_SIZE / parameters) * (LORA_FACTOR if self.lora_rank else 1.0)
         )
 
+    def for_model(self, model: HFModel) -> SFT:
+        """These settings, with the model's own adapter rank where none is set."""
+        if self.lora_rank is not None or model.lora_rank is None:
+            return self
+        return self.model_copy(update={"lora_rank": model.lora_rank})
+
     def rate(self, step: int, total: int) -> float:
         """Factor of the peak learning rate at a step (from 0) of a schedule of `total` steps."""
         if step < self.warmup_steps:
@@ -167,11 +174,13 @@ class SFT(Record):
         """Train the policy's model on the batch; the weights (and kept moments) become an artifact."""
         model = trainable(work.models, policy.model)
         data = Batch(tuple(example_from(item.attempt, model, weight=item.weight) for item in batch.items))
+        if not any(example.trained_tokens for example in data.examples):
+            return Updated(policy=policy, report={"steps": 0, "skipped": "nothing to learn from"})
         previous = policy.weights if self.start is Start.PREVIOUS else None
         output = work.scratch / "output"
         report = train(
             model,
-            self,
+            self.for_model(model),
             data,
             start_weights=_stored(work.store, previous, WEIGHTS_FILE),
             optimizer_state=_stored(work.store, previous, OPTIMIZER_FILE)

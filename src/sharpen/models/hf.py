@@ -38,6 +38,8 @@ class HFModel:
         self.tokenizer = tokenizer
         self.dtype = str(module.dtype).removeprefix("torch.")
         self.threads = torch.get_num_threads()
+        self.lora_rank: int | None = None
+        """Rank of the adapters that learners train; none means the weights themselves."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
         self.head = Head(module)
         self.text = Text(tokenizer)
@@ -65,6 +67,8 @@ class HFModel:
         check_folder(folder)
         if dtype not in DTYPES:
             raise BadInput("dtype", dtype, "is not supported", remedy=f"one of: {', '.join(DTYPES)}")
+        if threads is not None and threads < 1:
+            raise BadInput("threads", threads, "is not positive", remedy="use 1 or more")
         if threads is not None:
             torch.set_num_threads(threads)
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -12,6 +12,7 @@ from sharpen.core.records import digest
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 CONFIG = "config.json"
+SETTINGS_FILES = (CONFIG, "generation_config.json", "tokenizer_config.json", "chat_template.jinja")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
@@ -80,7 +81,7 @@ def _one_line(error: Exception) -> str:
 
 
 class Fingerprint:
-    """Hash of a folder's configuration, weights and tokenizer; a file is hashed again only if it changed."""
+    """Hash of a folder's settings, weights and tokenizer; a file is hashed again only if it changed."""
 
     def __init__(self, folder: Path) -> None:
         """Nothing is read until `value` is asked for."""
@@ -90,7 +91,11 @@ class Fingerprint:
     @property
     def value(self) -> str:
         """64 hex digits."""
-        files = [CONFIG, *TOKENIZER_FILES, *(path.name for path in self.folder.glob("*.safetensors"))]
+        files = [
+            *SETTINGS_FILES,
+            *TOKENIZER_FILES,
+            *(path.name for path in self.folder.glob("*.safetensors")),
+        ]
         present = sorted({file for file in files if (self.folder / file).is_file()})
         return digest([[file, self._hash(self.folder / file)] for file in present])
 

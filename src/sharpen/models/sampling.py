@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 256
-NUCLEUS_GUESS = 512
+BLOCK = 128
 BELOW_ONE = 1.0 - 2.0**-24
 
 
@@ -40,7 +39,8 @@ def greedy(logits: Tensor) -> Draw:
 
 def draw(logits: Tensor, uniforms: Tensor, *, temperature: float, top_p: float) -> Draw:
     """One token per row of logits [rows, vocabulary] at its uniform [rows]; temperature must be > 0."""
-    probabilities = (logits.float() / temperature).softmax(dim=-1)
+    logits = logits.float() if temperature == 1 else logits.float() / temperature
+    probabilities = logits.softmax(dim=-1)
     kept = nucleus(probabilities, top_p) if top_p < 1 else probabilities
     tokens = inverse_cdf(kept, uniforms)
     return Draw(tokens, probabilities.gather(1, tokens[:, None]).squeeze(1).log())
@@ -52,7 +52,7 @@ def inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     Wide rows are searched in two levels, so that only one block of each row is summed up element by element.
     """
     rows, width = weights.shape
-    if width <= 2 * BLOCK:
+    if width <= 4 * BLOCK:
         sums = weights.cumsum(dim=-1)
         return _first_above(sums, uniforms * sums[:, -1])
     padded = torch.nn.functional.pad(weights, (0, -width % BLOCK))
@@ -73,10 +73,18 @@ def _first_above(sums: Tensor, share: Tensor) -> Tensor:
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Zero all but the likeliest tokens that together reach `top_p`; ties at the edge stay in."""
+    """Zero all but the likeliest tokens that together reach `top_p`; ties at the edge stay in.
+
+    Only tokens above (1 - top_p) / vocabulary can be among them, since all others together have less than
+    1 - top_p; that leaves few to sort.
+    """
     width = probabilities.shape[1]
-    top = probabilities.topk(min(NUCLEUS_GUESS, width), dim=-1).values
-    if top.shape[1] < width and bool((top.sum(dim=-1) < top_p).any()):
-        top = probabilities.sort(dim=-1, descending=True).values
-    needed = (top.cumsum(dim=-1) < top_p).sum(dim=-1, keepdim=True).clamp(max=top.shape[1] - 1)
-    return torch.where(probabilities >= top.gather(1, needed), probabilities, 0.0)
+    rows, columns = (probabilities > (1 - top_p) / width).nonzero(as_tuple=True)
+    counts = torch.bincount(rows, minlength=len(probabilities))
+    places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    ordered = probabilities.new_zeros(len(probabilities), int(counts.max()))
+    ordered[rows, places] = probabilities[rows, columns]
+    ordered = ordered.sort(dim=-1, descending=True).values
+    needed = (ordered.cumsum(dim=-1) < top_p).sum(dim=-1).clamp(max=counts - 1)
+    edge = ordered.gather(1, needed[:, None])
+    return torch.where(probabilities >= edge, probabilities, 0.0)

@@ -38,7 +38,8 @@ class Live:
         self._task: TaskID | None = None
         self._step = ""
         self._logged = time.monotonic()
-        self._replayed = 0
+        self._replayed: int | None = 0
+        """Steps read from the journal before the first new one; None from then on."""
         self._place = ""
         self._tally = _Tally()
 
@@ -64,11 +65,11 @@ class Live:
     def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
         """Sum up a finished step in one line once all its chunks are there."""
         if replayed:
-            self._replayed += 1
+            self._replayed = None if self._replayed is None else self._replayed + 1
             return
         if self._replayed:
-            self._line("", f"{self._replayed} finished steps read from the journal")
-            self._replayed = 0
+            self._line("journal", f"{self._replayed} finished steps read; going on from there")
+        self._replayed = None
         step = entry.key.rsplit("/", 1)[0] if entry.verb in ("attempt", "judge") else entry.key
         if step != self._place:
             self._flush()
@@ -145,10 +146,10 @@ def _title(step: str) -> str:
 
 
 def _learned(report: Mapping[str, object], seconds: float) -> str:
-    steps, first, last = (report.get(name) for name in ("steps", "first_loss", "last_loss"))
-    if isinstance(first, float) and isinstance(last, float):
-        return f"{steps} steps, loss {first:.3f} to {last:.3f}, {seconds:.1f} s"
-    return f"{seconds:.1f} s"
+    losses = report.get("losses")
+    if isinstance(losses, list | tuple) and losses:
+        return f"{len(losses)} steps, loss {losses[0]:.3f} to {losses[-1]:.3f}, {seconds:.1f} s"
+    return str(report.get("skipped", f"{seconds:.1f} s"))
 
 
 def _gated(report: GateReport) -> str:

@@ -34,7 +34,7 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
 
 def _scores(result: Result) -> Table:
     table = Table(title=escape(f"{result.recipe} on {result.spec.task}, {result.spec.model}, sealed test"))
-    for heading in ("", "score (95 % interval)", "after minus this"):
+    for heading in ("", "score (95 % interval)", "after - this"):
         table.add_column(heading, justify="left" if not heading else "right")
     more = result.controls.more_samples
     table.add_row("before", result.test.before.percent(), result.test.delta.percent(signed=True))
@@ -42,7 +42,7 @@ def _scores(result: Result) -> Table:
     none = result.controls.no_update
     table.add_row("control: no update", none.percent(), none.after_minus.percent(signed=True))
     table.add_row(
-        f"control: {more.samples} samples, majority",
+        f"control: majority of {more.samples}",
         more.percent(),
         more.after_minus.percent(signed=True),
     )
@@ -51,12 +51,12 @@ def _scores(result: Result) -> Table:
 
 def _rounds(result: Result) -> Table:
     table = Table(title="rounds (attempts at training tasks)")
-    for heading in ("round", "pass@1", "pass@k", "distinct", "entropy", "length", "val", "gate", "trained"):
+    for heading in ("round", "pass@1", "pass@k", "answers", "entropy", "length", "val", "gate"):
         table.add_column(heading, justify="right")
     for item in result.rounds:
         gate = item.gate.decision.value if item.gate else ""
         val = _number(item.val.mean if item.val else None, ".1%")
-        table.add_row(str(item.round), *_explored(item), val, gate, f"{item.usage.trained_tokens:,}")
+        table.add_row(str(item.round), *_explored(item), val, gate)
     return table
 
 
@@ -79,7 +79,8 @@ def _number(value: float | None, form: str) -> str:
 
 def _facts(result: Result) -> list[tuple[str, str]]:
     used, flow = result.budget.used[Purpose.METHOD], result.test.flows
-    hours = f"{result.wall_seconds:.0f} s, {result.model_time_share:.0%} of it in the model"
+    loop = result.wall_seconds - result.start_seconds
+    times = f"{loop:.0f} s, {result.model_time_share:.0%} of it in the model"
     facts = [
         ("flows", f"{flow.wrong_to_right} wrong to right, {flow.right_to_wrong} right to wrong on test"),
         (
@@ -87,7 +88,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
             f"{used.sampled_tokens:,} sampled and {used.trained_tokens:,} trained tokens by the method",
         ),
         ("control", result.controls.more_samples.note),
-        ("time", f"{hours}, {result.start_seconds:.0f} s to start"),
+        ("time", f"{times}; {result.start_seconds:.0f} s to start"),
         ("coverage", f"{result.coverage:.1%} of test verdicts known; channels: {', '.join(result.channels)}"),
     ]
     if result.stopped_by:

@@ -19,7 +19,8 @@ def generate(rng: random.Random, *, level: int = 2) -> Problem:
     """Draw an expression such as `5+((3+4)*2)=?`."""
     check_range("level", level, LEVELS)
     value = rng.randint(1, 9)
-    text, steps = str(value), []
+    text = str(value)
+    steps: list[str] = []
     while len(steps) < OPERATIONS[level - 1]:
         sign = rng.choice("+-*")
         operand = rng.randint(2 if sign == "*" else 1, 9)
