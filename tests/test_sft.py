@@ -228,7 +228,7 @@ def test_a_foreign_checkpoint_is_refused(llama: HFModel, tmp_path: Path) -> None
 
 
 @given(place=st.floats(0, 1, exclude_max=True), cut=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_damaged_checkpoint_is_found(
     llama: HFModel, tmp_path_factory: pytest.TempPathFactory, place: float, cut: bool
 ) -> None:

@@ -71,7 +71,9 @@ def _tensor(value: Any) -> Tensor:
 def score(head: Head, pairs: Sequence[Pair], *, temperature: float = 1.0) -> list[tuple[float, ...]]:
     """Log-probability of every response token of (prompt ids, response ids); prompts must not be empty."""
     results: list[tuple[float, ...]] = [()] * len(pairs)
-    for places in batches([len(prompt) + len(response) for prompt, response in pairs], SCORED_TOKENS):
+    asked = [index for index, (_, response) in enumerate(pairs) if response]
+    for group in batches([sum(map(len, pairs[index])) for index in asked], SCORED_TOKENS):
+        places = [asked[index] for index in group]
         rows = _score_batch(head, [pairs[place] for place in places], temperature)
         for place, row in zip(places, rows, strict=True):
             results[place] = tuple(row)
@@ -94,8 +96,6 @@ def _score_batch(head: Head, pairs: Sequence[Pair], temperature: float) -> list[
     width = max(len(prompt) + len(response) for prompt, response in pairs)
     ids = torch.tensor([[*p, *r, *[0] * (width - len(p) - len(r))] for p, r in pairs], device=device)
     places = [(row, len(p) - 1 + i) for row, (p, r) in enumerate(pairs) for i in range(len(r))]
-    if not places:
-        return [[] for _ in pairs]
     rows, columns = torch.tensor(places, device=device).T
     picked = head.features(ids)[rows, columns]
     values = iter(_logprobs(head, picked, ids[rows, columns + 1], temperature).tolist())

@@ -18,9 +18,16 @@ def read_module(folder: Path, dtype: torch.dtype, device: str) -> PreTrainedMode
         module: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
-        return module.to(device).eval()
+        return _owned(module.to(device).eval())
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable("model", folder, error) from error
+
+
+def _owned(module: PreTrainedModel) -> PreTrainedModel:
+    """Copy the weights out of the mapped file: aligned, and safe from changes to that file."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.clone()
+    return module
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
