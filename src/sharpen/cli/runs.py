@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +15,10 @@ from sharpen.cli.output import print_json, print_pairs
 from sharpen.core.budget import Budget
 from sharpen.core.errors import SharpenError
 from sharpen.experiment.spec import Request, RunSpec
+
+if TYPE_CHECKING:
+    from sharpen.core.engine import Listener
+    from sharpen.experiment.result import Result
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -79,10 +84,12 @@ def default_folder(spec: RunSpec) -> Path:
 def _execute(spec: RunSpec, folder: Path, *, fork: bool, json: bool) -> None:
     from sharpen.experiment.execute import execute
 
-    _with_display(folder, json, lambda live: execute(spec, folder, live, fork=fork))
+    result = _displayed(folder, json, lambda live: execute(spec, folder, live, fork=fork))
+    _print(result, folder, json)
 
 
-def _with_display(folder: Path, json: bool, work: Callable[[Any], Any]) -> None:
+def _displayed(folder: Path, json: bool, work: Callable[[Listener], Result]) -> Result:
+    """Do the work with progress shown, on standard error if standard output is for JSON."""
     from rich.console import Console
 
     from sharpen.report.live import Live
@@ -92,12 +99,18 @@ def _with_display(folder: Path, json: bool, work: Callable[[Any], Any]) -> None:
     with Live(console) as live:
         result = work(live)
         live.close()
-    if json:
-        print_json(result)
-        return
+    return result
+
+
+def _print(result: Result, folder: Path, json: bool) -> None:
+    from rich.console import Console
+
     from sharpen.report.summary import print_result
 
-    print_result(console, result, folder)
+    if json:
+        print_json(result)
+    else:
+        print_result(Console(), result, folder)
 
 
 def _predict(spec: RunSpec, json: bool) -> None:
@@ -132,7 +145,8 @@ def resume(
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
-    _with_display(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair))
+    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair))
+    _print(result, folder, json)
 
 
 def runs(*, folder: Path = RUNS, json: Json = False) -> None:
@@ -167,7 +181,7 @@ def show(folder: Path, /, *, task: str | None = None, json: Json = False) -> Non
     from rich.console import Console
 
     from sharpen.experiment.show import attempts_of, read_result
-    from sharpen.report.summary import print_attempts, print_result
+    from sharpen.report.summary import print_attempts
 
     if task is not None:
         shown = attempts_of(folder, task)
@@ -176,11 +190,7 @@ def show(folder: Path, /, *, task: str | None = None, json: Json = False) -> Non
         else:
             print_attempts(Console(), shown)
         return
-    result = read_result(folder)
-    if json:
-        print_json(result)
-    else:
-        print_result(Console(), result, folder)
+    _print(read_result(folder), folder, json)
 
 
 def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Json = False) -> None:
@@ -195,12 +205,22 @@ def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Js
     out
         Folder for the runs.
     """
+    from rich.console import Console
+
     from sharpen.cli.quickstart import plan
+    from sharpen.experiment.execute import execute
+    from sharpen.report.summary import print_side_by_side
 
     specs = plan(model, seed)
     if not specs:
         raise SharpenError(
             f"there is no quickstart for {model}", remedy=f"`sharpen run star --model {model} --task TASK`"
         )
+    results: dict[Path, Result] = {}
     for name, spec in specs.items():
-        _execute(spec, out / f"quickstart-{name}", fork=True, json=json)
+        folder = out / f"quickstart-{name}"
+        results[folder] = _displayed(folder, json, partial(execute, spec, folder, fork=True))
+    if json:
+        print_json(list(results.values()))
+    else:
+        print_side_by_side(Console(), results)

@@ -8,7 +8,7 @@ from pathlib import Path
 from sharpen.core.artifact import ArtifactStore, write_atomic
 from sharpen.core.budget import Budget, Purpose
 from sharpen.core.engine import Done, Engine, Listener
-from sharpen.core.errors import BudgetExhausted, SharpenError
+from sharpen.core.errors import BudgetExhausted, Mismatch, SharpenError
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Journal
 from sharpen.core.policy import Decoding, Policy
@@ -16,7 +16,7 @@ from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
-from sharpen.experiment.manifest import KEY, Manifest, read_manifest, refuse_changes
+from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
@@ -75,10 +75,14 @@ def _as_before(spec: RunSpec, old: Manifest | None) -> RunSpec:
 def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> tuple[Path, Manifest]:
     if old is None:
         return folder, setup.manifest()
-    new = setup.manifest(old.parent)
-    if not fork:
-        refuse_changes(old, new, folder)
+    changed = differences(old, setup.manifest(old.parent))
+    if not changed:
         return folder, old
+    if not fork:
+        raise Mismatch(
+            f"run {folder} was made with something else: {'; '.join(changed)}",
+            remedy="undo the change, use another --out, or add --fork to start a new run with lineage",
+        )
     number = 1
     while (target := folder.with_name(f"{folder.name}.fork-{number}")).exists():
         number += 1

@@ -13,7 +13,6 @@ from pydantic import JsonValue
 
 import sharpen
 from sharpen.core.artifact import ArtifactStore
-from sharpen.core.errors import Mismatch
 from sharpen.core.journal import read_rows
 from sharpen.core.records import Record, decode
 from sharpen.experiment.spec import RunSpec
@@ -66,19 +65,14 @@ def read_manifest(folder: Path) -> Manifest | None:
     return None
 
 
-def refuse_changes(old: Manifest, new: Manifest, folder: Path) -> None:
-    """Raise Mismatch naming every part of the identity that differs."""
+def differences(old: Manifest, new: Manifest) -> list[str]:
+    """Every part of the identity that differs, with both values."""
     before, after = _flat(old.identity), _flat(new.identity)
-    changed = [
+    return [
         f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
-    if changed:
-        raise Mismatch(
-            f"run {folder} was made with something else: {'; '.join(changed)}",
-            remedy="undo the change, use another --out, or add --fork to start a new run with lineage",
-        )
 
 
 def _flat(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sharpen.core.budget import Purpose
+from sharpen.core.stats import Interval
 from sharpen.core.verdict import Error, Rejected, Scored
 from sharpen.experiment.result import Result, Round
 from sharpen.experiment.show import ShownAttempt
@@ -23,13 +24,50 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
     console.print()
     console.print(_scores(result))
     if result.rounds:
-        rounds = [result.base_val, *(item.val for item in result.rounds if item.val)]
+        rounds = _val_scores(result)
         print_curve("val score by round", range(len(rounds)), {result.recipe: rounds}, console=console)
         console.print(_rounds(result))
     for name, text in _facts(result):
         console.print(f"{name:<10} {text}", highlight=False, markup=False)
     console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
     console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
+
+
+def print_side_by_side(console: Console, results: Mapping[Path, Result]) -> None:
+    """Several runs on one task: one table, one curve, every conclusion, the next command."""
+    first = next(iter(results.values()))
+    table = Table(title=escape(f"{first.spec.task}, {first.spec.model}, sealed test"))
+    for heading in ("", *(result.recipe for result in results.values())):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, cell in _ROWS.items():
+        table.add_row(name, *(cell(result) for result in results.values()))
+    console.print()
+    console.print(table)
+    curves = {result.recipe: _val_scores(result) for result in results.values()}
+    longest = max(map(len, curves.values()))
+    if longest == min(map(len, curves.values())):
+        print_curve("val score by round", range(longest), curves, console=console)
+    for result in results.values():
+        console.print(f"[bold]{result.recipe}[/bold]: {escape(result.conclusion)}", highlight=False)
+    for folder, result in results.items():
+        times = f"{result.wall_seconds:.0f} s, {result.model_time_share:.0%} of the loop's time in the model"
+        console.print(f"{result.recipe}: {times}, {folder}/result.json", highlight=False, markup=False)
+    console.print(f"next: sharpen show {next(iter(results))}", highlight=False, markup=False)
+
+
+_ROWS: dict[str, Callable[[Result], str]] = {
+    "before": lambda result: result.test.before.percent(),
+    "after": lambda result: result.test.after.percent(),
+    "after - before": lambda result: result.test.delta.percent(signed=True),
+    "control: no update": lambda result: result.controls.no_update.percent(),
+    "control: more samples": lambda result: result.controls.more_samples.percent(),
+    "  samples a task (majority)": lambda result: str(result.controls.more_samples.samples),
+    "after - more samples": lambda result: result.controls.more_samples.after_minus.percent(signed=True),
+}
+
+
+def _val_scores(result: Result) -> list[Interval]:
+    return [result.base_val, *(item.val for item in result.rounds if item.val)]
 
 
 def _scores(result: Result) -> Table:

@@ -47,8 +47,8 @@ def prove_on(verifier: Verifier, tasks: Sequence[Task]) -> CheckReport:
     """Try a verifier on up to 20 tasks of a set.
 
     The task's own answer (its worked solution, else the answer) must score 1; nothing, garbage, the echoed
-    question and the answer of another task, where it differs, must score less. One answer is tried ahead of the
-    rest, so that a verifier that hangs or raises costs one deadline.
+    question and the answer of another task, where it differs, must score less. One answer is tried ahead of
+    the rest, so that a verifier that hangs or raises costs one deadline.
     """
     picked = random_for("prove", verifier.fingerprint).sample(list(tasks), min(SAMPLE, len(tasks)))
     first = _Trial("own answer", True, picked[0], picked[0].solution or picked[0].answer)
