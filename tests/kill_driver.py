@@ -16,6 +16,7 @@ from pathlib import Path
 from sharpen.core.journal import Entry, Wall
 from sharpen.experiment.check_recipe import small_spec
 from sharpen.experiment.execute import execute
+from sharpen.learners.checkpoint import Checkpoint
 
 
 def die() -> None:
@@ -60,6 +61,7 @@ def main() -> None:
         countdown.hit("torn")
         write(handle)
 
+    Checkpoint.due = lambda self, step: True  # type: ignore[method-assign]  # after every optimizer step
     os.replace, os.fsync = counted_replace, counted_sync  # type: ignore[assignment]
     execute(small_spec(recipe), Path(out), Listener(countdown))
 
