@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import operator
 import random
 import re
@@ -186,3 +187,9 @@ def test_tokenizer_gives_back_every_text(family: str, level: int, tokenizer: obj
         assert len(ids) == len(text) + 1
         assert tokenizer.unk_token_id not in ids  # type: ignore[attr-defined]
         assert tokenizer.decode(ids, skip_special_tokens=True) == text  # type: ignore[attr-defined]
+
+
+def test_measured_levels_cover_every_cell() -> None:
+    folder = Path(sharpen.__file__).parent / "models" / "tiny"
+    table = json.loads((folder / "levels.json").read_text(encoding="utf-8"))
+    assert {(family, int(level)) for family, levels in table.items() for level in levels} == set(CELLS)

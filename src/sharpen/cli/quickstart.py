@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from sharpen.experiment.spec import RunSpec
 
-_TINY_TASK = "chain?level=4"
-_SMOLLM2_TASK = "chain?level=1"
+_TINY: Mapping[str, Mapping[str, JsonValue]] = {
+    "star": {"iterations": 2, "samples": 4, "epochs": 2, "start": "previous"},
+    "b_star": {"iterations": 2, "samples": 4, "n_star": 2, "steps": 40, "probe_tasks": 24},
+}
+_SMOLLM2: Mapping[str, Mapping[str, JsonValue]] = {
+    "star": {"iterations": 2, "samples": 4, "temperature": 0.6, "epochs": 2},
+    "b_star": {
+        "iterations": 2,
+        "samples": 4,
+        "n_star": 2,
+        "steps": 5,
+        "probe_tasks": 8,
+        "temperatures": [0.4, 0.7],
+    },
+}
 
 
 def plan(model: str, seed: int) -> dict[str, RunSpec]:
     """The quickstart's runs by name; empty if there is none for the model."""
     match model:
         case "tiny":
-            return {name: _tiny(name, seed) for name in ("star", "b_star")}
+            return {name: _tiny(name, settings, seed) for name, settings in _TINY.items()}
         case "smollm2":
-            return {f"{name}-smollm2": _smollm2(name, seed) for name in ("star", "b_star")}
+            return {f"{name}-smollm2": _smollm2(name, settings, seed) for name, settings in _SMOLLM2.items()}
         case _:
             return {}
 
 
-def _tiny(recipe: str, seed: int) -> RunSpec:
-    return RunSpec(recipe=recipe, model="tiny", task=_TINY_TASK, seed=seed)
+def _tiny(recipe: str, settings: Mapping[str, JsonValue], seed: int) -> RunSpec:
+    return RunSpec(
+        recipe=recipe, task="equation?level=4", settings=settings, seed=seed, train=320, val=64, test=250
+    )
 
 
-def _smollm2(recipe: str, seed: int) -> RunSpec:
-    return RunSpec(recipe=recipe, model="smollm2", task=_SMOLLM2_TASK, seed=seed, train=64, val=40, test=80)
+def _smollm2(recipe: str, settings: Mapping[str, JsonValue], seed: int) -> RunSpec:
+    return RunSpec(
+        recipe=recipe,
+        model="smollm2",
+        task="chain?level=1",
+        settings=settings,
+        seed=seed,
+        train=64,
+        val=24,
+        test=64,
+        control_samples=12,
+    )

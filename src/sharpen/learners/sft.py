@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 REFERENCE_SIZE = 2e6
-REFERENCE_LR = 5e-4
-LORA_FACTOR = 5.0
+REFERENCE_LR = 1.5e-4
+LORA_FACTOR = 16.0
 
 
 class Schedule(StrEnum):
