@@ -10,27 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from sharpen.cli.quickstart import tiny
 from sharpen.core.recipe import load_recipe, recipe_names
 from sharpen.experiment.check_recipe import StopAfter, check_recipe
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
-from sharpen.experiment.spec import RunSpec
 
 RECIPES = sorted(recipe_names())
-LEARNED = {
-    "task": "remainder?level=4",
-    "train": 96,
-    "val": 32,
-    "test": 200,
-    "control_samples": 8,
-    "threads": 1,
-}
-"""A task that the tiny model solves now and then."""
 
 
 def learn(recipe: str, folder: Path, **settings: object) -> Result:
-    spec = RunSpec(recipe=recipe, settings=settings, **LEARNED)  # type: ignore[arg-type]
-    return execute(spec, folder, StopAfter(None))
+    """The recipe's demonstration, with other settings on top."""
+    spec = tiny(recipe, seed=1)
+    changed = {"settings": {**spec.settings, **settings}, "control_samples": 2, "threads": 1, "val": 16}
+    return execute(spec.model_copy(update=changed), folder, StopAfter(None))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -59,4 +52,5 @@ def test_is_declared_in_full(name: str) -> None:
         assert info.description, f"{name}.{field} has no documentation"
     recipe.configure({})
     recipe.configure(recipe.small)
+    recipe.configure(recipe.demo)
     recipe.configure(recipe.ablation)

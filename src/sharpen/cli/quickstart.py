@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
+from sharpen.core.recipe import load_recipe
 from sharpen.experiment.spec import RunSpec
 
-_TINY: Mapping[str, Mapping[str, JsonValue]] = {
-    "star": {"iterations": 2, "samples": 4, "epochs": 2, "start": "previous"},
-    "b_star": {"iterations": 2, "samples": 4, "n_star": 2, "steps": 40, "probe_tasks": 24},
-}
 _SMOLLM2: Mapping[str, Mapping[str, JsonValue]] = {
     "star": {"iterations": 2, "samples": 4, "temperature": 0.6, "epochs": 2},
     "b_star": {
@@ -29,16 +27,23 @@ def plan(model: str, seed: int) -> dict[str, RunSpec]:
     """The quickstart's runs by name; empty if there is none for the model."""
     match model:
         case "tiny":
-            return {name: _tiny(name, settings, seed) for name, settings in _TINY.items()}
+            return {name: tiny(name, seed) for name in ("star", "b_star")}
         case "smollm2":
             return {f"{name}-smollm2": _smollm2(name, settings, seed) for name, settings in _SMOLLM2.items()}
         case _:
             return {}
 
 
-def _tiny(recipe: str, settings: Mapping[str, JsonValue], seed: int) -> RunSpec:
+def tiny(recipe: str, seed: int) -> RunSpec:
+    """A recipe's demonstration on the tiny model."""
     return RunSpec(
-        recipe=recipe, task="equation?level=4", settings=settings, seed=seed, train=320, val=64, test=250
+        recipe=recipe,
+        task="expression?level=4",
+        settings=to_jsonable_python(load_recipe(recipe).demo),
+        seed=seed,
+        train=448,
+        val=64,
+        test=250,
     )
 
 

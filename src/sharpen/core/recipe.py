@@ -36,6 +36,8 @@ class Recipe:
     sees: tuple[Channel, ...]
     small: Mapping[str, object]
     """Settings for a run of seconds, by which the recipe is checked."""
+    demo: Mapping[str, object]
+    """Settings for a run of a minute on the tiny model, in which it must learn."""
     ablation: Mapping[str, object]
     """Settings that take away what the method learns from; the gain must vanish with it."""
     source: Path
@@ -64,6 +66,7 @@ def recipe(
     improves: str,
     sees: Channel | tuple[Channel, ...],
     small: Mapping[str, object] | None = None,
+    demo: Mapping[str, object] | None = None,
     ablation: Mapping[str, object] | None = None,
 ) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""
@@ -73,7 +76,16 @@ def recipe(
         channels = sees if isinstance(sees, tuple) else (sees,)
         source = Path(inspect.getfile(loop))
         return Recipe(
-            loop.__name__, loop, config, paper, improves, channels, small or {}, ablation or {}, source
+            loop.__name__,
+            loop,
+            config,
+            paper,
+            improves,
+            channels,
+            small or {},
+            demo or {},
+            ablation or {},
+            source,
         )
 
     return declare

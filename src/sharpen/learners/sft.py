@@ -109,7 +109,7 @@ class SFT(Record):
     batch_size: int = Field(default=16, ge=1)
     """Examples per optimizer step."""
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Peak learning rate; none means 5e-4 * sqrt(2 M / parameters), and five times that for LoRA."""
+    """Peak learning rate; none means 1.5e-4 * sqrt(2 M / parameters), and 16 times that for LoRA."""
     schedule: Schedule = Schedule.COSINE
     warmup_steps: int = Field(default=4, ge=0)
     total_steps: int | None = Field(default=None, ge=1)

@@ -16,6 +16,7 @@ from a probe on a subset, tau is chosen again on the full set, and the cap per t
 Changed: no trained process reward model; `score = "confidence"` takes the policy's mean token probability,
 `score = "answer"` drops the term (the paper's setting without a reward model), and then only T matters.
 Left out: human solutions in the pool; P_0 is the model as it comes.
+
 Expected: BS and greedy accuracy rise, to or above plain online self-training (`temperatures=(1.0,)`,
 `thresholds=(0.0,)`). Ablation: `thresholds=(-2.0,)` keeps right and wrong alike; nothing is learnt.
 """
@@ -66,7 +67,7 @@ class Config(Record):
     """The fallible part of the reward."""
     steps: int = Field(default=48, ge=1)
     """Optimizer steps per round; optimizer and schedule go on across rounds."""
-    lr: float | None = Field(default=None, gt=0)
+    lr: float | None = None
     """Peak learning rate; none means the learner's default for the model's size."""
 
 
@@ -139,6 +140,7 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     improves="weights",
     sees=Channel.LABEL,
     small={"iterations": 2, "samples": 4, "steps": 4, "probe_tasks": 4},
+    demo={"iterations": 2, "samples": 2, "n_star": 2, "steps": 36, "probe_tasks": 24},
     ablation={"thresholds": [-2.0]},
 )
 def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:

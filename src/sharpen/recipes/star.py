@@ -105,6 +105,7 @@ def keep_right(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config:
     improves="weights",
     sees=Channel.LABEL,
     small={"iterations": 2, "samples": 4, "epochs": 1, "rationalize": True},
+    demo={"iterations": 2, "samples": 2, "epochs": 2, "start": "previous"},
     ablation={"keep": "all"},
 )
 def star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
