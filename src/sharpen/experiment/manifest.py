@@ -9,10 +9,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 import sharpen
 from sharpen.core.artifact import ArtifactStore
+from sharpen.core.errors import Mismatch
 from sharpen.core.journal import read_rows
 from sharpen.core.records import Record, decode
 from sharpen.experiment.spec import RunSpec
@@ -61,7 +62,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not (folder / "journal.sqlite").is_file():
         return None
     for row in read_rows(folder):
-        return decode(Manifest, ArtifactStore(folder / "store").get(row.entry.blob))
+        try:
+            return decode(Manifest, ArtifactStore(folder / "store").get(row.entry.blob))
+        except ValidationError:
+            raise Mismatch(
+                f"run {folder} was made by another version of sharpen",
+                remedy="use that version for it, or another --out",
+            ) from None
     return None
 
 

@@ -58,15 +58,26 @@ def read_result(folder: Path) -> Result:
 
 def list_runs(root: Path) -> list[RunInfo]:
     """Every run below a folder, by name."""
-    return [_info(path.parent) for path in sorted(root.glob("*/journal.sqlite"))]
+    return [_readable_info(path.parent) for path in sorted(root.glob("*/journal.sqlite"))]
+
+
+def _readable_info(folder: Path) -> RunInfo:
+    try:
+        return _info(folder)
+    except SharpenError:
+        return _unknown(folder, "unreadable")
+
+
+def _unknown(folder: Path, state: str) -> RunInfo:
+    return RunInfo(
+        folder=str(folder), recipe="?", model="?", task="?", seed=0, state=state, delta=None, steps=0
+    )
 
 
 def _info(folder: Path) -> RunInfo:
     manifest = read_manifest(folder)
     if manifest is None:
-        return RunInfo(
-            folder=str(folder), recipe="?", model="?", task="?", seed=0, state="empty", delta=None, steps=0
-        )
+        return _unknown(folder, "empty")
     done = (folder / "result.json").is_file()
     result = read_result(folder) if done else None
     stopped = result.stopped_by if result else None

@@ -3,8 +3,7 @@
 Paper: Zeng, Huang, Liu, Zhang, He, "B-STaR: Monitoring and Balancing Exploration and Exploitation in
 Self-Taught Reasoners", arXiv 2412.17256. Code: hkust-nlp/B-STaR.
 
-With a fixed temperature and reward threshold, self-training loses diversity and stalls. Each round B-STaR
-takes the temperature T and threshold tau that maximise the mean balance score over tasks (their eq. 2):
+Each round takes the temperature T and threshold tau with the best mean balance score (their eq. 2):
 
     bs_i = min(n'_i / n*, 1) * n'_i / n_i
 
@@ -16,7 +15,6 @@ from a probe on a subset, tau is chosen again on the full set, and the cap per t
 Changed: no trained process reward model; `score = "confidence"` takes the policy's mean token probability,
 `score = "answer"` drops the term (the paper's setting without a reward model), and then only T matters.
 Left out: human solutions in the pool; P_0 is the model as it comes.
-
 Expected: BS and greedy accuracy rise, to or above plain online self-training (`temperatures=(1.0,)`,
 `thresholds=(0.0,)`). Ablation: `thresholds=(-2.0,)` keeps right and wrong alike; nothing is learnt.
 """
