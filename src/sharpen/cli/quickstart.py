@@ -43,7 +43,7 @@ def tiny(recipe: str, seed: int) -> RunSpec:
         seed=seed,
         train=448,
         val=64,
-        test=250,
+        test=400,
     )
 
 
