@@ -23,6 +23,17 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
         sys.stdout.write(f"{name:<{width}}  {text}\n".rstrip() + "\n")
 
 
+def explained(error: Exception) -> str:
+    """A command line error in one line; a value that was refused is named with its field."""
+    from pydantic import ValidationError
+
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ValidationError):
+        first = cause.errors()[0]
+        return f"--{'.'.join(map(str, first['loc'])).replace('_', '-')} = {first['input']}: {first['msg']}"
+    return " ".join(str(error).split())
+
+
 def fail(problem: str, remedy: str, words: Sequence[str]) -> NoReturn:
     """Print one line (and JSON if that was asked for) and exit with 2."""
     sys.stderr.write(f"error: {problem}  ->  {remedy}\n")

@@ -44,8 +44,8 @@ def run_command(name: str) -> Callable[..., None]:
         json: Json = False,
     ) -> None:
         spec = RunSpec(
-            **dict(request),
-            recipe=name,
+            **{field: anchored(value) for field, value in dict(request).items()},
+            recipe=anchored(name),
             settings=settings.model_dump(mode="json", exclude_unset=True),
             budget=Budget.parse(budget),
         )
@@ -73,6 +73,16 @@ def run_command(name: str) -> Callable[..., None]:
         recipe.config, Parameter(name="*", group=f"Settings of {name}")
     ]
     return command
+
+
+def anchored(value: Any) -> Any:
+    """The value with the file or folder it begins with made absolute: a run can be resumed from anywhere."""
+    if not isinstance(value, str):
+        return value
+    found = re.match(r"(.+?\.(?:py|jsonl|csv))(.*)", value, re.DOTALL)
+    path, rest = (found[1], found[2]) if found else (value, "")
+    looks_like_one = found is not None or value.startswith((".", "/", "~"))
+    return str(Path(path).expanduser().absolute()) + rest if looks_like_one and Path(path).exists() else value
 
 
 def default_folder(spec: RunSpec) -> Path:

@@ -81,5 +81,10 @@ def _positive(meter: str, number: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise BadInput("budget", f"{meter}={number}", "is not a positive number", remedy=f"write {meter}=2e6")
+        raise BadInput(
+            "budget",
+            f"{meter}={number}",
+            "is not a positive number",
+            remedy=f"write a positive number, e.g. {meter}=600",
+        )
     return value

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from pydantic import ValidationError
+
 from sharpen.core.artifact import disk_errors
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.errors import Busy, Damaged
@@ -76,7 +78,7 @@ class Journal:
     def get(self, key: str) -> Row | None:
         """The row of a step, if the step is finished."""
         found = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,)).fetchone()
-        return _row(*found) if found else None
+        return _row(self._path, *found) if found else None
 
     def append(self, entry: Entry, wall: Wall) -> None:
         """Add a finished step; it is on disk when this returns."""
@@ -91,7 +93,7 @@ class Journal:
 
     def __iter__(self) -> Iterator[Row]:
         for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-            yield _row(*found)
+            yield _row(self._path, *found)
 
     def close(self) -> None:
         """Close the file and let other processes in."""
@@ -107,15 +109,18 @@ def read_rows(folder: Path) -> Iterator[Row]:
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-            yield _row(*found)
+            yield _row(path, *found)
     except sqlite3.DatabaseError as error:
         raise _damaged(path, str(error)) from error
     finally:
         database.close()
 
 
-def _row(body: str, wall: str, chained: str) -> Row:
-    return Row(decode(Entry, body.encode()), decode(Wall, wall.encode()), chained)
+def _row(path: Path, body: str, wall: str, chained: str) -> Row:
+    try:
+        return Row(decode(Entry, body.encode()), decode(Wall, wall.encode()), chained)
+    except ValidationError:
+        raise _damaged(path, f"the row with hash {chained[:12]} cannot be read") from None
 
 
 def _chain(previous: str, body: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore, write_atomic
 from sharpen.core.budget import Budget, Purpose
 from sharpen.core.engine import Done, Engine, Listener
-from sharpen.core.errors import BudgetExhausted, Mismatch, SharpenError
+from sharpen.core.errors import BadInput, BudgetExhausted, Mismatch, SharpenError
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Journal
 from sharpen.core.policy import Decoding, Policy
@@ -37,9 +41,10 @@ def execute(
     With `repair`, stored files that are damaged are computed again.
     """
     started = time.perf_counter()
+    _refuse_unusable(folder)
     old = read_manifest(folder)
     with JudgePool() as pool:
-        setup = assemble(_as_before(spec, old), pool)
+        setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
         journal = Journal(folder)
         try:
@@ -51,7 +56,9 @@ def execute(
             result = conclude(setup, engine, final, stopped_by)
         finally:
             journal.close()
-    write_atomic(folder / "result.json", result.model_dump_json(indent=1).encode() + b"\n")
+    path = folder / "result.json"
+    if not _is_unchanged(path, result):
+        write_atomic(path, result.model_dump_json(indent=1).encode() + b"\n")
     return result
 
 
@@ -64,12 +71,31 @@ def resume(folder: Path, listener: Listener, *, budget: Budget | None, repair: b
     return execute(spec, folder, listener, repair=repair)
 
 
+def _refuse_unusable(folder: Path) -> None:
+    """A run needs a folder of its own; nothing is created before everything else has been checked."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise BadInput("out", str(folder), "cannot be a folder", remedy="give a place that can be written")
+    if there == folder and any(there.iterdir()) and not (folder / "journal.sqlite").exists():
+        raise BadInput("out", str(folder), "holds other things", remedy="give a new or empty folder")
+
+
 def _as_before(spec: RunSpec, old: Manifest | None) -> RunSpec:
     """Machine-dependent choices of a run stay what they were when it began."""
     if old is None:
         return spec
     kept = {name: old.identity[name] for name in ("threads", "dtype") if getattr(spec, name) is None}
     return spec.model_copy(update=kept)
+
+
+def _is_unchanged(path: Path, result: Result) -> bool:
+    """Whether the file holds the result of the same journal, so that only times could differ."""
+    if not path.is_file():
+        return False
+    try:
+        return Result.model_validate_json(path.read_bytes()).journal_head == result.journal_head
+    except ValidationError:
+        return False
 
 
 def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> tuple[Path, Manifest]:

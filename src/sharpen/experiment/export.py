@@ -45,8 +45,10 @@ def _form(manifest: Manifest) -> DefaultForm:
 
 def export(folder: Path, target: Path, *, merged: bool) -> Exported:
     """Export the final policy of the run in `folder`."""
-    if target.exists() and any(target.iterdir()):
-        raise BadInput("target", str(target), "exists and is not empty", remedy="give a new folder")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(
+            "target", str(target), "is there and is not an empty folder", remedy="give a new folder"
+        )
     result, manifest = read_result(folder), read_manifest(folder)
     assert manifest is not None
     model = open_model(result.spec.model)

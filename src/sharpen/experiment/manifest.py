@@ -13,7 +13,7 @@ from pydantic import JsonValue, ValidationError
 
 import sharpen
 from sharpen.core.artifact import ArtifactStore
-from sharpen.core.errors import Mismatch
+from sharpen.core.errors import Damaged, Mismatch
 from sharpen.core.journal import read_rows
 from sharpen.core.records import Record, decode
 from sharpen.experiment.spec import RunSpec
@@ -64,6 +64,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     for row in read_rows(folder):
         try:
             return decode(Manifest, ArtifactStore(folder / "store").get(row.entry.blob))
+        except Damaged as error:
+            raise Damaged(
+                error.problem,
+                remedy="it says what the run is of: restore a backup, or use another --out",
+            ) from None
         except ValidationError:
             raise Mismatch(
                 f"run {folder} was made by another version of sharpen",

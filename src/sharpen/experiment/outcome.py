@@ -26,6 +26,11 @@ _MAJORITY_TEMPERATURE = 0.7
 _TRAIN_COST = 3
 """A trained token costs as much as three sampled ones: forward and backward against forward alone."""
 
+_UNCHANGED = (
+    "Nothing was learned: the run ends with the policy it began with. An easier task, more --samples or "
+    "solved examples (--shots) may give it right answers to learn from."
+)
+
 Values = tuple[float | None, ...]
 
 
@@ -49,7 +54,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         spec=setup.spec,
         recipe=setup.recipe.name,
         paper=setup.recipe.paper,
-        conclusion=_conclusion(delta, controls),
+        conclusion=_UNCHANGED if final.version == setup.policy.version else _conclusion(delta, controls),
         stopped_by=stopped_by,
         test=TestScores(
             before=_interval(before.values),

@@ -47,13 +47,13 @@ def read_result(folder: Path) -> Result:
     """The result of a finished run."""
     path = folder / "result.json"
     if not path.is_file():
-        known = read_manifest(folder)
-        state = "is not finished" if known else "is not there"
-        raise SharpenError(f"run {folder} {state}", remedy=f"`sharpen resume {folder}`")
+        if read_manifest(folder) is None:
+            raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
+        raise SharpenError(f"run {folder} is not finished", remedy=f"`sharpen resume {folder}`")
     try:
         return Result.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise Damaged(f"{path} is damaged: {error.error_count()} errors", remedy="resume the run") from None
+    except ValidationError:
+        raise Damaged(f"{path} cannot be read", remedy=f"`sharpen resume {folder}` writes it anew") from None
 
 
 def list_runs(root: Path) -> list[RunInfo]:

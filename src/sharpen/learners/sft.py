@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -178,6 +179,7 @@ class SFT(Record):
             return Updated(policy=policy, report={"steps": 0, "skipped": "nothing to learn from"})
         previous = policy.weights if self.start is Start.PREVIOUS else None
         output = work.scratch / "output"
+        shutil.rmtree(output, ignore_errors=True)  # a killed process leaves half-written files there
         report = train(
             model,
             self.for_model(model),

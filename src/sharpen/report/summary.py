@@ -30,7 +30,8 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
     for name, text in _facts(result):
         console.print(f"{name:<10} {text}", highlight=False, markup=False)
     console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
-    console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
+    if result.weights:
+        console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
 
 
 def print_side_by_side(console: Console, results: Mapping[Path, Result]) -> None:
