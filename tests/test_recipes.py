@@ -22,8 +22,8 @@ RECIPES = sorted(recipe_names())
 def learn(recipe: str, folder: Path, **settings: object) -> Result:
     """The recipe's demonstration, with other settings on top."""
     spec = tiny(recipe, seed=1)
-    changed = {"settings": {**spec.settings, **settings}, "control_samples": 2, "threads": 1, "val": 16}
-    return execute(spec.model_copy(update=changed), folder, StopAfter(None))
+    changed = {"settings": {**spec.settings, **settings}, "train": 448, "val": 16, "control_samples": 2}
+    return execute(spec.model_copy(update={**changed, "threads": 1}), folder, StopAfter(None))
 
 
 @pytest.mark.parametrize("name", RECIPES)

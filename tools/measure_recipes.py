@@ -34,26 +34,31 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", nargs="*", default=[], help="task specs in the place of the quickstart's")
+    parser.add_argument(
+        "--train", type=int, default=None, help="training tasks in the place of the quickstart's"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs/measure"))
     options = parser.parse_args()
     for recipe in options.recipes:
         rows = [
-            row(measure(recipe, options.model, task, seed, options.runs))
+            row(measure(recipe, options.model, task, seed, options))
             for task in options.tasks or [None]
             for seed in range(options.seeds)
         ]
         write(recipe, options.model, rows)
 
 
-def measure(recipe: str, model: str, task: str | None, seed: int, runs: Path) -> Result:
+def measure(recipe: str, model: str, task: str | None, seed: int, options: argparse.Namespace) -> Result:
     """One run, resumed if it is there."""
     specs = {spec.recipe: spec for spec in plan(model, seed).values()}
     spec = specs[recipe] if task is None else specs[recipe].model_copy(update={"task": task})
+    if options.train is not None:
+        spec = spec.model_copy(update={"train": options.train})
     name = f"{recipe}-{model}-{spec.task}-s{seed}".replace("?", "-").replace("&", "-")
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"== {name}")
     with Live(console) as live:
-        result = execute(spec, runs / name, live, fork=True)
+        result = execute(spec, options.runs / name, live, fork=True)
         live.close()
     console.print(result.conclusion)
     return result

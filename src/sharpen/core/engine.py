@@ -75,6 +75,8 @@ class Engine:
     incumbent: Policy | None = None
 
     def __post_init__(self) -> None:
+        self._timed = Timing()
+        """All time that is on some row; what a step's nested steps took is on their rows, not on its own."""
         self.session = uuid.uuid4().hex[:8]
         self.used: dict[Purpose, tuple[Usage, Timing]] = {p: (Usage(), Timing()) for p in Purpose}
         for row in self.journal:
@@ -83,6 +85,7 @@ class Engine:
     def _charge(self, entry: Entry, wall: Wall) -> None:
         usage, timing = self.used[entry.purpose]
         spent = Timing(seconds=wall.seconds, model_seconds=wall.model_seconds)
+        self._timed = self._timed + spent
         self.used[entry.purpose] = (usage + entry.usage, timing + spent)
 
     def step(
@@ -113,8 +116,12 @@ class Engine:
     def _record(self, key: str, verb: str, inputs: str, purpose: Purpose, compute: Callable[[], Done]) -> Any:
         if purpose is Purpose.METHOD:
             self.budget.check(*self.used[purpose])
-        start, model_start = time.perf_counter(), self.stopwatch.seconds
+        start, model_start, inner = time.perf_counter(), self.stopwatch.seconds, self._timed
         done = compute()
+        nested = Timing(
+            seconds=self._timed.seconds - inner.seconds,
+            model_seconds=self._timed.model_seconds - inner.model_seconds,
+        )
         entry = Entry(
             key=key,
             verb=verb,
@@ -128,8 +135,8 @@ class Engine:
         wall = Wall(
             session=self.session,
             elapsed=now - self.started,
-            seconds=now - start,
-            model_seconds=self.stopwatch.seconds - model_start,
+            seconds=now - start - nested.seconds,
+            model_seconds=self.stopwatch.seconds - model_start - nested.model_seconds,
         )
         self.journal.append(entry, wall)
         self._charge(entry, wall)
