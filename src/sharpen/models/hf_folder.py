@@ -56,7 +56,7 @@ def check_folder(folder: Path) -> None:
 def _download(name: str) -> Path:
     if not HUB_ID.fullmatch(name):
         raise BadInput("model", name, "is neither a folder nor a hub id", remedy="check the path")
-    import httpx
+    import httpx2
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
@@ -69,7 +69,7 @@ def _download(name: str) -> Path:
             "there is no such folder, and the hub has no such model (or it is private)",
             remedy="check the name; for a private model log in with `hf auth login`",
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise Unavailable(
             f"model {name!r} is not a folder here, and the hub cannot be reached: {_one_line(error)}",
             remedy="check the network, or give the path of a downloaded folder",

@@ -192,12 +192,12 @@ class OpenAIModel:
 
     def probe(self) -> None:
         """Ask for the list of models; Unavailable if nobody answers or the key is refused."""
-        import httpx
+        import httpx2
         import openai
 
         impatient = self._client.with_options(timeout=_PROBE_SECONDS, max_retries=1)
         with self._failures(), suppress(openai.NotFoundError):
-            impatient.get("/models", cast_to=httpx.Response)
+            impatient.get("/models", cast_to=httpx2.Response)
 
     def chat(self, messages: Sequence[Message]) -> str:
         """Messages as a prompt text, which `sample` turns back into messages."""
@@ -276,10 +276,10 @@ class OpenAIModel:
         return _Reply(completion, usage.prompt_tokens)
 
     def _post(self, path: str, body: dict[str, JsonValue], kind: type[A]) -> A:
-        import httpx
+        import httpx2
 
         with self._failures():
-            content = self._client.post(path, cast_to=httpx.Response, body=body).content
+            content = self._client.post(path, cast_to=httpx2.Response, body=body).content
             # JSON may hold half a surrogate pair, which no stored text can.
             clean = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
             return kind.model_validate_json(clean)
