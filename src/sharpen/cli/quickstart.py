@@ -41,7 +41,7 @@ def tiny(recipe: str, seed: int) -> RunSpec:
         task="expression?level=4",
         settings=to_jsonable_python(load_recipe(recipe).demo),
         seed=seed,
-        train=400,
+        train=360,
         val=64,
         test=400,
     )

@@ -138,7 +138,7 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     improves="weights",
     sees=Channel.LABEL,
     small={"iterations": 2, "samples": 4, "steps": 4, "probe_tasks": 4},
-    demo={"iterations": 2, "samples": 2, "n_star": 2, "steps": 44, "probe_tasks": 24},
+    demo={"iterations": 2, "samples": 2, "n_star": 2, "steps": 40, "probe_tasks": 24},
     ablation={"thresholds": [-2.0]},
 )
 def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
