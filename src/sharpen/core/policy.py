@@ -85,10 +85,6 @@ class Policy(Record):
         """The same policy with one artifact put in the place of its kind."""
         return self.model_copy(update={"parts": {**self.parts, artifact.kind: artifact}})
 
-    def without_part(self, kind: Kind) -> Policy:
-        """The same policy with one kind of artifact taken away."""
-        return self.model_copy(update={"parts": {k: a for k, a in self.parts.items() if k is not kind}})
-
 
 class Decoding(NamedTuple):
     """How to draw tokens. Temperature 0 is greedy."""

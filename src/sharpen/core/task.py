@@ -141,14 +141,6 @@ class TaskSet:
         """Content hash of all three splits, in order."""
         return digest([[task.key for task in part] for part in (self.train, self.val, self._test)])
 
-    def by_key(self, key: str) -> Task:
-        """Look up a train or val task."""
-        return self._index[key]
-
-    @cached_property
-    def _index(self) -> dict[str, Task]:
-        return {task.key: task for task in (*self.train, *self.val)}
-
     @property
     def sizes(self) -> dict[str, int]:
         """Number of tasks of each split; counting does not open the test split."""

@@ -19,12 +19,12 @@ from sharpen.core.policy import Policy
 from sharpen.core.records import Record, digest
 from sharpen.core.updater import Updated, Workbench, artifact_from
 from sharpen.learners.batch import Batch, example_from
+from sharpen.models.actor import WEIGHTS_FILE as WEIGHTS_FILE
 from sharpen.models.base import Capability
 
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel
 
-WEIGHTS_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 REFERENCE_SIZE = 2e6
 REFERENCE_LR = 1.5e-4
