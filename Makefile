@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One release for all: other versions of torch bring gigabytes of GPU libraries to machines without one.
 TORCH ?= torch==2.13.0
-EXTRAS ?= openai,gguf,reasoning-gym,dev
+EXTRAS ?= openai,gguf,reasoning-gym,images,search,games,dev
 
 .PHONY: setup quickstart test check docs clean
 

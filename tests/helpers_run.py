@@ -9,7 +9,7 @@ from pathlib import Path
 from sharpen.core.artifact import Artifact, ArtifactStore, Kind
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Budget, Usage
-from sharpen.core.engine import Engine
+from sharpen.core.engine import Engine, Read
 from sharpen.core.gate import GateMode, GateRule
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.policy import Decoding, Job, Policy
@@ -84,8 +84,8 @@ class ToyActor:
 class ToyVerifier:
     fingerprint = "toy"
 
-    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        return [Scored(value=float(text == task.answer)) for task, text in pairs]
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
+        return [Scored(value=float(attempt.response == task.answer)) for task, attempt in pairs]
 
 
 class Practice:

@@ -16,7 +16,7 @@ LAYERS = [
     {"core"},
     {"sandbox", "executors"},
     {"tasks", "environments", "models"},
-    {"search", "curation", "learners", "stores", "verifiers", "judges", "monitors"},
+    {"actors", "search", "curation", "learners", "stores", "verifiers", "judges", "monitors"},
     {"recipes"},
     {"experiment"},
     {"report"},
@@ -65,7 +65,7 @@ def test_light_parts_import_nothing_heavy_at_the_top(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    limit = 160 if path.parent.name == "recipes" else 500
+    limit = 200 if path.parent.name == "recipes" else 500
     assert text.count("\n") <= limit
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):

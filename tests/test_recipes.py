@@ -9,21 +9,22 @@ import ast
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
-from sharpen.cli.quickstart import tiny
 from sharpen.core.recipe import load_recipe, recipe_names
 from sharpen.experiment.check_recipe import StopAfter, check_recipe
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
+from sharpen.experiment.spec import RunSpec
 
 RECIPES = sorted(recipe_names())
 
 
-def learn(recipe: str, folder: Path, **settings: object) -> Result:
+def learn(recipe: str, folder: Path, **settings: JsonValue) -> Result:
     """The recipe's demonstration, with other settings on top."""
-    spec = tiny(recipe, seed=1)
-    changed = {"settings": {**spec.settings, **settings}, "train": 448, "val": 16, "control_samples": 2}
-    return execute(spec.model_copy(update={**changed, "threads": 1}), folder, StopAfter(None))
+    place = load_recipe(recipe).demo.at(**settings)
+    spec = RunSpec.at(recipe, place, {"seed": 1, "control_samples": 2, "threads": 1})
+    return execute(spec, folder, StopAfter(None))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -50,7 +51,8 @@ def test_is_declared_in_full(name: str) -> None:
         assert word.lower() in doc.lower(), f"the header lacks {word!r}"
     for field, info in recipe.config.model_fields.items():
         assert info.description, f"{name}.{field} has no documentation"
-    recipe.configure({})
-    recipe.configure(recipe.small)
-    recipe.configure(recipe.demo)
-    recipe.configure(recipe.ablation)
+    assert recipe.claim
+    for settings in ({}, recipe.home.config, recipe.small.config, recipe.demo.config, recipe.ablation):
+        recipe.configure(settings)
+    for settings in recipe.arms.values():
+        recipe.configure(settings)

@@ -25,8 +25,12 @@ from sharpen.verifiers.calls import as_verdict
 from sharpen.verifiers.check import check_cases, prove_on
 from sharpen.verifiers.source import OpenVerifier, open_unproven, open_verifier, verifier_names
 
-NAMES = sorted(verifier_names())
-MODULES: dict[str, Any] = {name: plugins.load("sharpen.verifiers", name, kind="verifier") for name in NAMES}
+EVERY: dict[str, Any] = {
+    name: plugins.load("sharpen.verifiers", name, kind="verifier") for name in sorted(verifier_names())
+}
+MODULES = {name: module for name, module in EVERY.items() if hasattr(module, "extract")}
+"""Those that judge texts."""
+NAMES = list(MODULES)
 INLINE = [name for name in NAMES if MODULES[name].ISOLATION is Isolation.INLINE]
 ALL_CASES = [(name, case) for name in NAMES for case in MODULES[name].CASES]
 MASTER_KEYS = (
@@ -71,7 +75,7 @@ def test_all_verifiers_are_there_and_helpers_are_not() -> None:
     assert not {"base", "source", "check", "answers", "calls", "formulas"} & set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_own_cases(name: str, pool: JudgePool) -> None:
     verifier = open_verifier(name, pool=pool)
     assert {case.kind for case in verifier.cases} == set(CaseKind)
@@ -92,7 +96,7 @@ def test_gold_is_found_by_extract(name: str, pool: JudgePool) -> None:
 def test_master_keys_earn_nothing(name: str, pool: JudgePool) -> None:
     verifier = open_unproven(name, pool=pool)
     tasks = list({case.task.key: case.task for case in verifier.cases}.values())
-    verdicts = verifier.judge([(task, key) for task in tasks[:5] for key in MASTER_KEYS])
+    verdicts = verifier.judge_texts([(task, key) for task in tasks[:5] for key in MASTER_KEYS])
     assert {value_of(verdict) for verdict in verdicts} == {0.0}
 
 
@@ -101,7 +105,7 @@ def test_fingerprints_depend_on_options(pool: JudgePool) -> None:
     assert first.fingerprint != second.fingerprint
     assert first.fingerprint == open_verifier("exact?ignore_case=1", pool=pool).fingerprint
     assert first.channel is Channel.LABEL
-    [verdict] = first.judge([(Task.ask("?", "Blue"), "BLUE")])
+    [verdict] = first.judge_texts([(Task.ask("?", "Blue"), "BLUE")])
     assert value_of(verdict) == 1
 
 
@@ -134,7 +138,7 @@ def test_a_verifier_that_fails_a_case_cannot_be_used(pool: JudgePool, tmp_path: 
 
 def test_responses_over_the_limit_are_rejected_unread(pool: JudgePool) -> None:
     verifier, task = open_verifier("numeric", pool=pool), Task.ask("?", "7")
-    long, short = verifier.judge([(task, "7" + " " * MAX_RESPONSE), (task, "7")])
+    long, short = verifier.judge_texts([(task, "7" + " " * MAX_RESPONSE), (task, "7")])
     assert long == Rejected(reason="too long") and value_of(short) == 1
 
 
@@ -331,7 +335,7 @@ def test_any_text_has_a_verdict(text: str) -> None:
 def test_random_texts_in_a_worker_are_no_errors(name: str, pool: JudgePool) -> None:
     verifier = open_unproven(name, pool=pool)
     task = verifier.cases[0].task if name != "math" else Task.ask("?", "x^2-1")
-    verdicts = verifier.judge([(task, text) for text in fuzz_texts(150)])
+    verdicts = verifier.judge_texts([(task, text) for text in fuzz_texts(150)])
     assert not [verdict for verdict in verdicts if isinstance(verdict, Error)]
 
 
@@ -429,16 +433,16 @@ def open_user(file: Path, function: str, pool: JudgePool, deadline: float = 10) 
 def test_users_functions_return_truth_numbers_or_verdicts(user_file: Path, pool: JudgePool) -> None:
     task = Task.ask("?", "7")
     for function, first, second in (("equal", 1, 0), ("number", 0.25, 0.25), ("verdict", 1, 0)):
-        verdicts = open_user(user_file, function, pool).judge([(task, "7"), (task, "8")])
+        verdicts = open_user(user_file, function, pool).judge_texts([(task, "7"), (task, "8")])
         assert [value_of(verdict) for verdict in verdicts] == [first, second]
     assert open_user(user_file, "equal", pool).extract("so\n#### 7") == "7"
 
 
 def test_users_exceptions_hangs_and_crashes_are_errors(user_file: Path, pool: JudgePool) -> None:
     task = Task.ask("?", "7")
-    [raised] = open_user(user_file, "raises", pool).judge([(task, "7")])
+    [raised] = open_user(user_file, "raises", pool).judge_texts([(task, "7")])
     assert raised == Error(kind="raised", detail="KeyError: 'two\\nlines'")
-    hang, right, die, wrong = open_user(user_file, "hangs", pool, deadline=1).judge(
+    hang, right, die, wrong = open_user(user_file, "hangs", pool, deadline=1).judge_texts(
         [(task, text) for text in ("hang", "7", "die", "8")]
     )
     assert isinstance(hang, Error) and hang.kind == "timeout"
@@ -448,7 +452,7 @@ def test_users_exceptions_hangs_and_crashes_are_errors(user_file: Path, pool: Ju
 
 def test_users_bad_values_are_errors(user_file: Path, pool: JudgePool) -> None:
     names = ["nan", "inf", "2", "-1", "none", "text", "scored", "list"]
-    verdicts = open_user(user_file, "bad", pool).judge([(Task.ask("?", "7"), name) for name in names])
+    verdicts = open_user(user_file, "bad", pool).judge_texts([(Task.ask("?", "7"), name) for name in names])
     assert [verdict.kind for verdict in verdicts if isinstance(verdict, Error)] == ["bad value"] * len(names)
 
 
@@ -467,7 +471,7 @@ def test_a_changed_file_is_another_verifier(user_file: Path, pool: JudgePool) ->
     user_file.write_text("def equal(response, task): return response != task.answer\n")
     after = open_user(user_file, "equal", pool)
     assert before.fingerprint != after.fingerprint
-    assert value_of(after.judge([(Task.ask("?", "7"), "7")])[0]) == 0
+    assert value_of(after.judge_texts([(Task.ask("?", "7"), "7")])[0]) == 0
 
 
 @given(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
 from sharpen.core.recipe import load_recipe
 from sharpen.experiment.spec import RunSpec
@@ -35,16 +34,8 @@ def plan(model: str, seed: int) -> dict[str, RunSpec]:
 
 
 def tiny(recipe: str, seed: int) -> RunSpec:
-    """A recipe's demonstration on the tiny model."""
-    return RunSpec(
-        recipe=recipe,
-        task="expression?level=4",
-        settings=to_jsonable_python(load_recipe(recipe).demo),
-        seed=seed,
-        train=360,
-        val=64,
-        test=400,
-    )
+    """A recipe in its own place, on the tiny model."""
+    return RunSpec.at(recipe, load_recipe(recipe).home, {"seed": seed})
 
 
 def _smollm2(recipe: str, settings: Mapping[str, JsonValue], seed: int) -> RunSpec:

@@ -43,11 +43,10 @@ def run_command(name: str) -> Callable[..., None]:
         dry_run: Flag = False,
         json: Json = False,
     ) -> None:
-        spec = RunSpec(
-            **{field: anchored(value) for field, value in dict(request).items()},
-            recipe=anchored(name),
-            settings=settings.model_dump(mode="json", exclude_unset=True),
-            budget=Budget.parse(budget),
+        asked = {field: anchored(getattr(request, field)) for field in request.model_fields_set}
+        own = settings.model_dump(mode="json", exclude_unset=True)
+        spec = RunSpec.at(
+            anchored(name), recipe.home, {**asked, "settings": own}, budget=Budget.parse(budget)
         )
         if dry_run:
             _predict(spec, json)

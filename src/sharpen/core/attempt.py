@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from sharpen.core.records import Record
 
@@ -82,11 +83,22 @@ class Attempt(Record):
     round: int = 0
     temperature: float = 0.0
     branch: Branch | None = None
+    steps: int = 0
+    """Environment steps, or runs of a program, that the attempt took."""
+    outcome: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """What the environment says at the end; its number `value` is the attempt's worth, from 0 to 1."""
+    files: Mapping[str, str] = Field(default_factory=dict)
+    """What was made beside text: name -> SHA-256 of a stored file."""
 
     @property
     def response(self) -> str:
         """Everything the policy wrote, stripped."""
         return "".join(t.text for t in self.turns if t.author is Author.POLICY).strip()
+
+    @property
+    def policy_turns(self) -> int:
+        """Number of turns the policy took."""
+        return sum(t.author is Author.POLICY for t in self.turns)
 
     @property
     def token_count(self) -> int:

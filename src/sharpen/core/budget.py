@@ -14,6 +14,8 @@ from sharpen.core.records import Record
 class Purpose(StrEnum):
     """On whose account work is done. Budgets bind the method; measuring it is free but metered."""
 
+    PREPARATION = "preparation"
+    """Making the policy that a method starts from, where a recipe needs a special one."""
     METHOD = "method"
     EVALUATION = "evaluation"
     CONTROL = "control"

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sharpen.core.artifact import ArtifactStore
+from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Purpose, Timing, Usage
-from sharpen.core.errors import Mismatch
+from sharpen.core.errors import BadInput, Mismatch
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Entry, Journal, Wall
-from sharpen.core.policy import GREEDY, Actor, Decoding, Policy
+from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
 from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
 from sharpen.core.verdict import Verdict
 
+Read = Callable[[str], bytes]
+"""SHA-256 of a stored file -> its bytes."""
+
 
 class Verifier(Protocol):
-    """Judges responses; see sharpen.verifiers."""
+    """Judges attempts; see sharpen.verifiers."""
 
     @property
     def fingerprint(self) -> str:
         """Hash of its code and options."""
 
-    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        """One verdict per (task, response), in order."""
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
+        """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
 
 
 class Listener(Protocol):
@@ -42,12 +46,20 @@ class Listener(Protocol):
         """A row is in the journal, with this result."""
 
 
+Procedure = Callable[[Any, Policy, Sequence[Task]], Sequence[Attempt]]
+"""(scope, policy without the workflow, tasks) -> one attempt per task."""
+
+
 class Done(NamedTuple):
     """What computing a step gave: its result, its cost, and the stored files the result refers to."""
 
     result: Any
     usage: Usage = Usage()
     files: tuple[str, ...] = ()
+
+
+def _no_models(spec: str) -> Any:
+    raise BadInput("model", spec, "this run cannot open helper models", remedy="give the engine a way to")
 
 
 @dataclass
@@ -60,7 +72,7 @@ class Engine:
     store: ArtifactStore
     actor: Actor
     verifier: Verifier
-    models: Mapping[str, object]
+    models: dict[str, Any]
     folder: Path
     listener: Listener
     decoding: Decoding = GREEDY
@@ -73,6 +85,12 @@ class Engine:
     updating: Callable[[Updater, Workbench, Policy, Any], Updated] = direct
     repair: bool = False
     incumbent: Policy | None = None
+    opening: Callable[[str], Any] = _no_models
+    """Opens a helper model by its spec."""
+    start: Policy | None = None
+    """The policy the method starts from, where the recipe made it itself."""
+    workflows: dict[Workflow, Procedure] = field(default_factory=dict)
+    """The procedures that policies of this run name."""
 
     def __post_init__(self) -> None:
         self._timed = Timing()

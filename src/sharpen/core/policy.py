@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from pydantic import Field
 from sharpen.core.artifact import Artifact, Kind
 from sharpen.core.attempt import Attempt
 from sharpen.core.records import Record, digest
-from sharpen.core.task import Message, Role, Task
+from sharpen.core.task import SINGLE_TURN, Message, Role, Task
 
 
 class Style(StrEnum):
@@ -60,30 +60,51 @@ class PromptForm(Record):
         return (*head, *task.messages)
 
 
+class Workflow(Record):
+    """A procedure that answers tasks by several journaled steps: a recipe's function and its settings."""
+
+    function: str
+    settings: str
+    """The settings as JSON."""
+
+
 class Policy(Record):
-    """A model with its prompt form and artifacts. Equal contents have equal versions."""
+    """A model with its prompt form, artifacts and way of acting. Equal contents have equal versions."""
 
     model: str
     """Name of the model among the run's models."""
     base: str
     """Fingerprint of that model."""
     prompt: PromptForm = PromptForm()
-    parts: Mapping[Kind, Artifact] = Field(default_factory=dict)
+    parts: Mapping[str, Artifact] = Field(default_factory=dict)
+    """Artifacts by name; an artifact's usual name is its kind."""
+    actor: str = SINGLE_TURN
+    """Name of the actor that makes its attempts; see sharpen.actors."""
+    workflow: Workflow | None = None
+    """Procedure that stands around the actor, where a method works at the time of answering."""
 
     @cached_property
     def version(self) -> str:
         """Content hash of everything that decides how the policy acts: 16 hex digits."""
-        parts = {kind: artifact.version for kind, artifact in self.parts.items()}
-        return digest([self.base, self.prompt, parts])[:16]
+        parts = {name: artifact.version for name, artifact in self.parts.items()}
+        return digest([self.base, self.prompt, parts, self.actor, self.workflow])[:16]
 
     @property
     def weights(self) -> Artifact | None:
         """The learned weights, or None for the base model."""
         return self.parts.get(Kind.WEIGHTS)
 
-    def with_part(self, artifact: Artifact) -> Policy:
-        """The same policy with one artifact put in the place of its kind."""
-        return self.model_copy(update={"parts": {**self.parts, artifact.kind: artifact}})
+    def with_part(self, artifact: Artifact, name: str | None = None) -> Policy:
+        """The same policy with one artifact put in the place of that name, by default its kind."""
+        return self.model_copy(update={"parts": {**self.parts, name or artifact.kind.value: artifact}})
+
+    def without_part(self, name: str) -> Policy:
+        """The same policy without the artifact of that name; for ablations, forks and roll-backs."""
+        return self.model_copy(update={"parts": {n: a for n, a in self.parts.items() if n != name}})
+
+    def acting(self, actor: str) -> Policy:
+        """The same policy with another actor."""
+        return self.model_copy(update={"actor": actor})
 
 
 class Decoding(NamedTuple):
@@ -107,6 +128,8 @@ class Job:
     seed: int
     round: int = 0
     prefix: str = ""
+    rivals: Mapping[str, Policy] = field(default_factory=dict)
+    """Who plays the other roles; a role without a policy is played by the environment's own script."""
 
 
 class Actor(Protocol):

@@ -8,9 +8,10 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from sharpen.core import plugins
 from sharpen.core.errors import BadInput
@@ -24,6 +25,28 @@ PACKAGE = "sharpen.recipes"
 Loop = Callable[[Run, TaskSet, Policy, typing.Any], Policy]
 
 
+class Setting(Record):
+    """Where a recipe is run: what is asked for beside it, and its own settings."""
+
+    request: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Task, model and other fields of a request that differ from the defaults."""
+    config: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Settings of the recipe that differ from the defaults."""
+
+    def at(self, **config: JsonValue) -> Setting:
+        """The same place with other settings of the recipe on top."""
+        return self.model_copy(update={"config": {**self.config, **config}})
+
+
+class Pick(StrEnum):
+    """Which of several samples counts in the control that spends the budget on more samples."""
+
+    MAJORITY = "majority"
+    """The most frequent answer; where attempts have no answers, the mean of all samples."""
+    BEST = "best"
+    """The best-judged one: for methods that see the verdict when they are tested."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A published method: its loop, its settings and what it declares about itself."""
@@ -34,12 +57,19 @@ class Recipe:
     paper: str
     improves: str
     sees: tuple[Channel, ...]
-    small: Mapping[str, object]
-    """Settings for a run of seconds, by which the recipe is checked."""
-    demo: Mapping[str, object]
-    """Settings for a run of a minute on the tiny model, in which it must learn."""
-    ablation: Mapping[str, object]
+    home: Setting
+    """Where it runs if no task is named, and where its claim is tested."""
+    small: Setting
+    """A run of seconds, by which the recipe is checked."""
+    demo: Setting
+    """A run of a minute or two, in which it must learn."""
+    ablation: Mapping[str, JsonValue]
     """Settings that take away what the method learns from; the gain must vanish with it."""
+    claim: str
+    """What the paper says that a small run can show."""
+    arms: Mapping[str, Mapping[str, JsonValue]]
+    """Baselines at the same budget: name -> settings. The first is what the method must beat."""
+    pick: Pick
     source: Path
 
     @property
@@ -65,9 +95,13 @@ def recipe(
     paper: str,
     improves: str,
     sees: Channel | tuple[Channel, ...],
-    small: Mapping[str, object] | None = None,
-    demo: Mapping[str, object] | None = None,
-    ablation: Mapping[str, object] | None = None,
+    home: Setting,
+    small: Setting,
+    demo: Setting | None = None,
+    ablation: Mapping[str, JsonValue],
+    claim: str = "",
+    arms: Mapping[str, Mapping[str, JsonValue]] | None = None,
+    pick: Pick = Pick.MAJORITY,
 ) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""
 
@@ -76,16 +110,20 @@ def recipe(
         channels = sees if isinstance(sees, tuple) else (sees,)
         source = Path(inspect.getfile(loop))
         return Recipe(
-            loop.__name__,
-            loop,
-            config,
-            paper,
-            improves,
-            channels,
-            small or {},
-            demo or {},
-            ablation or {},
-            source,
+            name=loop.__name__,
+            loop=loop,
+            config=config,
+            paper=paper,
+            improves=improves,
+            sees=channels,
+            home=home,
+            small=small,
+            demo=demo or home,
+            ablation=ablation,
+            claim=claim,
+            arms=arms or {},
+            pick=pick,
+            source=source,
         )
 
     return declare

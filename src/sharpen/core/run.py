@@ -16,10 +16,10 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Done, Engine, Verifier
+from sharpen.core.engine import Done, Engine, Read, Verifier
 from sharpen.core.gate import GateMode, GateReport
-from sharpen.core.policy import Actor, Decoding, Job, Policy
-from sharpen.core.records import digest
+from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
+from sharpen.core.records import Record, digest
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
@@ -27,6 +27,7 @@ from sharpen.core.verdict import Verdict, value_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
+C = TypeVar("C", bound=Record)
 
 
 class Scores(NamedTuple):
@@ -100,31 +101,52 @@ class Scope:
         samples: int = 1,
         temperature: float = 1.0,
         decoding: Decoding | None = None,
-        actor: Actor | None = None,
+        rivals: Mapping[str, Policy] | None = None,
     ) -> tuple[Attempt, ...]:
-        """Let the policy try every task `samples` times; attempts come in task order, grouped."""
-        engine = self._engine
-        how = decoding or engine.decoding._replace(temperature=temperature)
+        """Let the policy try every task `samples` times; attempts come in task order, grouped.
+
+        `rivals` play the other roles of an environment. A policy with a workflow tries each task by it.
+        """
+        engine, others = self._engine, rivals or {}
         key = self._key("attempt")
+        if policy.workflow is not None:
+            return self._work(key, policy, tasks, samples)
+        how = decoding or engine.decoding._replace(temperature=temperature)
+        versions = {role: rival.version for role, rival in others.items()}
         per_chunk = max(1, engine.chunk_rows // samples)
         attempts: list[Attempt] = []
         for number, part in enumerate(_chunks(tasks, per_chunk)):
-            jobs = [self._job(key, task, index) for task in part for index in range(samples)]
+            jobs = [self._job(key, task, index, others) for task in part for index in range(samples)]
             engine.listener.progress(key, number * per_chunk, len(tasks), "tasks")
             attempts += engine.step(
                 f"{key}/{number}",
                 "attempt",
-                [policy.version, how, [(job.task.key, job.index, job.seed) for job in jobs]],
+                [policy.version, versions, how, [(job.task.key, job.index, job.seed) for job in jobs]],
                 tuple[Attempt, ...],
                 self._purpose,
-                partial(_act, actor or engine.actor, policy, jobs, how),
+                partial(_act, engine.actor, policy, jobs, how),
             )
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
         return tuple(attempts)
 
-    def _job(self, key: str, task: Task, index: int) -> Job:
+    def _job(self, key: str, task: Task, index: int, rivals: Mapping[str, Policy]) -> Job:
         seed = seed_for(self._engine.seed, self._engine.recipe, key, task.key, index, "sample")
-        return Job(task=task, index=index, seed=seed, round=self.round)
+        return Job(task=task, index=index, seed=seed, round=self.round, rivals=rivals)
+
+    def _work(self, key: str, policy: Policy, tasks: Sequence[Task], samples: int) -> tuple[Attempt, ...]:
+        """Attempts by the policy's workflow, grouped by task, named after the tasks and policy as given."""
+        assert policy.workflow is not None
+        procedure = self._engine.workflows[policy.workflow]
+        bare = policy.model_copy(update={"workflow": None})
+        groups = [
+            procedure(Scope(self._engine, f"{key}/{index}", purpose=self._purpose), bare, tasks)
+            for index in range(samples)
+        ]
+        return tuple(
+            attempt.model_copy(update={"task": task.key, "policy": policy.version, "index": index})
+            for task, *tries in zip(tasks, *groups, strict=True)
+            for index, attempt in enumerate(tries)
+        )
 
     def judge(
         self, attempts: Sequence[Attempt], tasks: Sequence[Task], *, verifier: Verifier | None = None
@@ -135,16 +157,27 @@ class Scope:
         key = self._key("judge")
         verdicts: list[Verdict] = []
         for number, part in enumerate(_chunks(attempts, engine.chunk_rows)):
-            pairs = [(by_key[attempt.task], attempt.response) for attempt in part]
+            pairs = [(by_key[attempt.task], attempt) for attempt in part]
             verdicts += engine.step(
                 f"{key}/{number}",
                 "judge",
-                [judge.fingerprint, [(task.key, text) for task, text in pairs]],
+                [judge.fingerprint, [(a.task, a.response, a.outcome, a.files) for a in part]],
                 tuple[Verdict, ...],
                 self._purpose,
-                partial(_judge, judge, pairs),
+                partial(_judge, judge, pairs, engine.store.get),
             )
         return tuple(verdicts)
+
+    def measure(self, **numbers: float) -> None:
+        """Record numbers of the method's own for this round; the result lists them."""
+        self._engine.step(
+            self._key("measure"),
+            "measure",
+            sorted(numbers.items()),
+            dict[str, float],
+            self._purpose,
+            lambda: Done(numbers),
+        )
 
     def update(self, updater: Updater, policy: Policy, batch: object) -> Policy:
         """Make a candidate policy from a policy and a batch."""
@@ -202,6 +235,38 @@ class Scope:
 class Run(Scope):
     """The outermost scope, which a recipe function receives."""
 
+    def used(self, purpose: Purpose) -> Usage:
+        """What has been used on an account so far."""
+        return self._engine.used[purpose][0]
+
+    def preparation(self) -> Scope:
+        """A scope for making the policy that the method starts from; metered apart from the method."""
+        return self.scope("preparation", purpose=Purpose.PREPARATION)
+
+    def prepared(self, policy: Policy) -> Policy:
+        """Declare what the method starts from: `before` and both controls are of this policy."""
+        self._engine.start = self._engine.incumbent = policy
+        return policy
+
+    def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
+        """Open a second model (critic, rival, writer) and return it as a policy."""
+        models = self._engine.models
+        if spec not in models:
+            models[spec] = self._engine.opening(spec)
+        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
+
+    def workflow(
+        self,
+        policy: Policy,
+        procedure: Callable[[Scope, Policy, Sequence[Task], C], Sequence[Attempt]],
+        config: C,
+    ) -> Policy:
+        """The policy that answers by a procedure: a function of (scope, policy, tasks, config)."""
+        settings = config.model_dump_json()
+        named = Workflow(function=procedure.__qualname__, settings=settings)
+        self._engine.workflows[named] = lambda scope, bare, tasks: procedure(scope, bare, tasks, config)
+        return policy.model_copy(update={"workflow": named})
+
     def __init__(self, engine: Engine) -> None:
         """Made by the experiment, not by recipes."""
         super().__init__(engine, "", purpose=Purpose.METHOD)
@@ -209,12 +274,16 @@ class Run(Scope):
 
 def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Done:
     attempts = tuple(actor.act(policy, jobs, how))
-    tokens = sum(attempt.token_count for attempt in attempts)
-    return Done(attempts, Usage(sampled_tokens=tokens, model_calls=len(attempts)))
+    usage = Usage(
+        sampled_tokens=sum(attempt.token_count for attempt in attempts),
+        model_calls=sum(attempt.policy_turns for attempt in attempts),
+        environment_steps=sum(attempt.steps for attempt in attempts),
+    )
+    return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))
 
 
-def _judge(verifier: Verifier, pairs: Sequence[tuple[Task, str]]) -> Done:
-    return Done(tuple(verifier.judge(pairs)), Usage(judge_calls=len(pairs)))
+def _judge(verifier: Verifier, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> Done:
+    return Done(tuple(verifier.judge(pairs, read)), Usage(judge_calls=len(pairs)))
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -11,6 +11,9 @@ from pydantic import Field, JsonValue
 from sharpen.core.errors import BadInput, Sealed
 from sharpen.core.records import Record, digest
 
+SINGLE_TURN = "single_turn"
+"""The actor of tasks that are answered in one go."""
+
 
 class Role(StrEnum):
     """Who speaks in a message of a task's start state."""
@@ -51,10 +54,14 @@ class Task(Record):
     """A worked solution, if the source has one (channel HUMAN)."""
     family: str = ""
     """Which task family or file the task came from."""
+    environment: str = ""
+    """Name of the environment a stepwise task is played in; see sharpen.environments."""
     world: JsonValue = None
-    """Start state of the environment for stepwise tasks."""
+    """Start state of that environment, hidden from the policy but for what the environment shows."""
+    role: str = ""
+    """The role the policy plays, in environments with several."""
     views: Mapping[str, str] = Field(default_factory=dict)
-    """What each role sees in private, by role name."""
+    """What each role is told in private before it first moves, by role name."""
     metadata: Mapping[str, JsonValue] = Field(default_factory=dict)
     """Anything the verifier needs beyond the answer."""
 
@@ -107,10 +114,12 @@ class TaskSet:
         val: Sequence[Task],
         test: Sequence[Task],
         verifier: str,
+        actor: str = SINGLE_TURN,
         notes: Sequence[str] = (),
     ) -> None:
-        """`verifier` names the default verifier; `notes` tell the user how the set was made."""
+        """Default verifier, the actor that knows how such tasks are tried, and how the set was made."""
         self.name = name
+        self.actor = actor
         self.train = tuple(train)
         self.val = tuple(val)
         self.verifier = verifier
@@ -159,6 +168,7 @@ class TaskSet:
             val=self.val,
             test=self._test,
             verifier=self.verifier,
+            actor=self.actor,
             notes=self.notes,
         )
 

@@ -141,6 +141,8 @@ def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:
 
 def open_policy(request: Request, pool: JudgePool) -> Opened:
     """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
+    if not request.task:
+        raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
     tasks = _tasks(request)
     verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
     prove_on(verifier, (*tasks.train, *tasks.val)).require()
@@ -150,7 +152,7 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
         tasks=tasks,
         verifier=verifier,
         model=model,
-        policy=Policy(model=POLICY_MODEL, base=model.fingerprint, prompt=form),
+        policy=Policy(model=POLICY_MODEL, base=model.fingerprint, prompt=form, actor=tasks.actor),
         max_tokens=request.max_tokens or _max_tokens(model, tasks),
     )
 

@@ -33,19 +33,8 @@ class StopAfter:
 
 
 def small_spec(name: str) -> RunSpec:
-    """A run of seconds, on an easy task."""
-    recipe = load_recipe(name)
-    settings = recipe.configure(recipe.small).model_dump(mode="json")
-    return RunSpec(
-        recipe=name,
-        task="chain?level=2",
-        train=16,
-        val=8,
-        test=8,
-        control_samples=2,
-        settings=settings,
-        threads=1,
-    )
+    """The recipe's run of seconds."""
+    return RunSpec.at(name, load_recipe(name).small, {})
 
 
 def check_recipe(name: str) -> CheckReport:

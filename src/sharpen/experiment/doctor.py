@@ -101,7 +101,7 @@ def _workers() -> str:
     from sharpen.verifiers.source import open_verifier
 
     with JudgePool() as pool:
-        open_verifier("math", pool=pool).judge([(Task.ask("1/2?", "1/2"), "0.5")])
+        open_verifier("math", pool=pool).judge_texts([(Task.ask("1/2?", "1/2"), "0.5")])
     return "judge processes start and answer"
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.records import Record
@@ -17,7 +18,6 @@ from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, open_policy
 from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
-from sharpen.models.actor import SingleTurn
 from sharpen.monitors.exploration import Exploration
 
 
@@ -55,7 +55,8 @@ def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluatio
     """Sample the validation tasks and judge them."""
     with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
         opened = open_policy(request, pool)
-        actor = SingleTurn({POLICY_MODEL: opened.model}, ArtifactStore(Path(folder)), Stopwatch())
+        store = ArtifactStore(Path(folder))
+        actor = Cast(Stage({POLICY_MODEL: opened.model}, store, Stopwatch()))
         tasks = opened.tasks.val
         jobs = [
             Job(task, index, seed_for(request.seed, "eval", task.key, index))
@@ -65,7 +66,7 @@ def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluatio
         decoding = Decoding(temperature=temperature, max_tokens=opened.max_tokens)
         attempts = actor.act(opened.policy, jobs, decoding)
         verdicts = opened.verifier.judge(
-            [(job.task, attempt.response) for job, attempt in zip(jobs, attempts, strict=True)]
+            [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)], store.get
         )
     values = [value_of(verdict) for verdict in verdicts]
     kinds = [verdict.kind for verdict in verdicts if isinstance(verdict, Error)]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore, write_atomic
 from sharpen.core.budget import Budget, Purpose
 from sharpen.core.engine import Done, Engine, Listener
@@ -24,7 +27,7 @@ from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifes
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
-from sharpen.models.actor import SingleTurn
+from sharpen.models.source import open_model
 
 
 def execute(
@@ -119,13 +122,13 @@ def _engine(
     setup: Setup, journal: Journal, folder: Path, listener: Listener, started: float, *, repair: bool
 ) -> Engine:
     store, stopwatch = ArtifactStore(folder / "store"), Stopwatch()
-    models = {POLICY_MODEL: setup.model}
+    models: dict[str, Any] = {POLICY_MODEL: setup.model}
     return Engine(
         recipe=setup.recipe.name,
         seed=setup.spec.seed,
         journal=journal,
         store=store,
-        actor=SingleTurn(models, store, stopwatch),
+        actor=Cast(Stage(models, store, stopwatch)),
         verifier=setup.verifier,
         models=models,
         folder=folder,
@@ -136,6 +139,7 @@ def _engine(
         chunk_rows=setup.chunk_rows,
         stopwatch=stopwatch,
         started=started,
+        opening=partial(open_model, threads=setup.threads),
         repair=repair,
         incumbent=setup.policy,
     )

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from sharpen.core.budget import Purpose
 from sharpen.core.engine import Done, Engine
 from sharpen.core.policy import Policy
+from sharpen.core.recipe import Pick
 from sharpen.core.run import Run, Scores
 from sharpen.core.stats import Interval, PairedTest, mean_interval, paired_delta
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.experiment.assemble import Setup
 from sharpen.experiment.manifest import versions
-from sharpen.experiment.result import Control, Controls, Result, Spent, TestScores
+from sharpen.experiment.result import Change, Control, Controls, Result, Spent, TestScores
 from sharpen.experiment.rounds import best_on_val, rounds_of
-from sharpen.models.actor import WEIGHTS_FILE
+from sharpen.models.loading import WEIGHTS_FILE
 from sharpen.models.probe import machine_profile
 from sharpen.monitors.flows import flows
 
@@ -36,17 +37,17 @@ Values = tuple[float | None, ...]
 
 def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None) -> Result:
     """Test the base and the final policy on the sealed split, run the controls, sum up."""
-    run = Run(engine)
-    base_val = run.evaluate(setup.policy, setup.tasks.val, name="val")
+    run, start = Run(engine), engine.start or setup.policy
+    base_val = run.evaluate(start, setup.tasks.val, name="val")
     run.evaluate(final, setup.tasks.val, name="val")
     openings = _unseal(engine, final)
     test = setup.tasks.open_test()
-    before = run.evaluate(setup.policy, test, name="test")
+    before = run.evaluate(start, test, name="test")
     after = run.evaluate(final, test, name="test")
     delta = paired_delta(before.values, after.values)
     controls = Controls(
-        no_update=_no_update(run, setup, test, after),
-        more_samples=_more_samples(run, setup, engine, test, before, after),
+        no_update=_no_update(run, start, test, after),
+        more_samples=_more_samples(run, setup, start, test, before, after),
     )
     weights = final.weights
     wall, start_seconds = _wall(engine)
@@ -54,7 +55,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         spec=setup.spec,
         recipe=setup.recipe.name,
         paper=setup.recipe.paper,
-        conclusion=_UNCHANGED if final.version == setup.policy.version else _conclusion(delta, controls),
+        conclusion=_UNCHANGED if final.version == start.version else _conclusion(delta, controls),
         stopped_by=stopped_by,
         test=TestScores(
             before=_interval(before.values),
@@ -63,6 +64,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
             p_value=delta.p_two_sided,
             flows=flows(before.values, after.values),
             openings=openings,
+            facts=_facts_of(before, after),
         ),
         controls=controls,
         best_on_val=best_on_val(engine),
@@ -94,9 +96,24 @@ def _unseal(engine: Engine, final: Policy) -> int:
     return sum(row.entry.verb == "unseal" for row in engine.journal)
 
 
-def _no_update(run: Run, setup: Setup, test: Sequence[Task], after: Scores) -> Control:
+def _facts_of(before: Scores, after: Scores) -> dict[str, Change]:
+    """Means of every numeric fact in the outcomes, over the attempts that have it."""
+    names = {name for attempt in (*before.attempts, *after.attempts) for name in attempt.outcome} - {"value"}
+    changes = {
+        name: Change(before=mean_interval(_numbers(before, name)), after=mean_interval(_numbers(after, name)))
+        for name in sorted(names)
+    }
+    return {name: change for name, change in changes.items() if change.before.n or change.after.n}
+
+
+def _numbers(scores: Scores, name: str) -> list[float]:
+    found = (attempt.outcome.get(name) for attempt in scores.attempts)
+    return [float(value) for value in found if isinstance(value, int | float)]
+
+
+def _no_update(run: Run, start: Policy, test: Sequence[Task], after: Scores) -> Control:
     """The start policy evaluated once more: what the loop gives when no update is made."""
-    again = run.evaluate(setup.policy, test, name="test-again", purpose=Purpose.CONTROL)
+    again = run.evaluate(start, test, name="test-again", purpose=Purpose.CONTROL)
     return Control(
         **dict(_interval(again.values)),
         after_minus=paired_delta(again.values, after.values).delta,
@@ -107,20 +124,18 @@ def _no_update(run: Run, setup: Setup, test: Sequence[Task], after: Scores) -> C
 
 
 def _more_samples(
-    run: Run, setup: Setup, engine: Engine, test: Sequence[Task], before: Scores, after: Scores
+    run: Run, setup: Setup, start: Policy, test: Sequence[Task], before: Scores, after: Scores
 ) -> Control:
-    """The start policy's majority answer over as many samples as the method's budget pays for."""
-    used, _ = engine.used[Purpose.METHOD]
-    pass_tokens = max(1, sum(attempt.token_count for attempt in before.attempts))
-    affordable = max(1, ceil((used.sampled_tokens + _TRAIN_COST * used.trained_tokens) / pass_tokens))
+    """The start policy with as many samples as the method's budget pays for."""
+    affordable = _affordable(run, before, after)
     samples = min(affordable, setup.spec.control_samples)
     place = run.scope("more-samples", purpose=Purpose.CONTROL)
-    attempts = place.attempt(setup.policy, test, samples=samples, temperature=_MAJORITY_TEMPERATURE)
+    attempts = place.attempt(start, test, samples=samples, temperature=_MAJORITY_TEMPERATURE)
     verdicts = place.judge(attempts, test)
     answers = setup.verifier.extract_many([attempt.response for attempt in attempts])
+    how, picked = _picking(setup)
     values = tuple(
-        _majority(answers[i : i + samples], verdicts[i : i + samples])
-        for i in range(0, len(attempts), samples)
+        picked(answers[i : i + samples], verdicts[i : i + samples]) for i in range(0, len(attempts), samples)
     )
     capped = f"; the budget would pay for {affordable}" if affordable > samples else ""
     return Control(
@@ -128,8 +143,40 @@ def _more_samples(
         after_minus=paired_delta(values, after.values).delta,
         samples=samples,
         affordable=affordable,
-        note=f"majority of {samples} samples of the start policy a task{capped}",
+        note=f"{how} of {samples} samples of the start policy a task{capped}",
     )
+
+
+def _affordable(run: Run, before: Scores, after: Scores) -> int:
+    """Passes over the test tasks that all the method did would pay for, its work at test time included."""
+    used = run.used(Purpose.METHOD)
+    one_pass = sum(attempt.token_count for attempt in before.attempts)
+    at_test = sum(attempt.token_count for attempt in after.attempts) - one_pass
+    work = used.sampled_tokens + _TRAIN_COST * used.trained_tokens + max(0, at_test)
+    return max(1, ceil(work / max(1, one_pass)))
+
+
+Picking = Callable[[Sequence[str | None], Sequence[Verdict]], float | None]
+
+
+def _picking(setup: Setup) -> tuple[str, Picking]:
+    """How one value is made of several samples, in words and as a function."""
+    if setup.recipe.pick is Pick.BEST:
+        return "best", _best
+    return ("majority", _majority) if setup.verifier.extracts else ("mean", _mean)
+
+
+def _best(answers: Sequence[str | None], verdicts: Sequence[Verdict]) -> float | None:
+    return max(_known(verdicts), default=None)
+
+
+def _mean(answers: Sequence[str | None], verdicts: Sequence[Verdict]) -> float | None:
+    known = _known(verdicts)
+    return sum(known) / len(known) if known else None
+
+
+def _known(verdicts: Sequence[Verdict]) -> list[float]:
+    return [value for value in map(value_of, verdicts) if value is not None]
 
 
 def _majority(answers: Sequence[str | None], verdicts: Sequence[Verdict]) -> float | None:

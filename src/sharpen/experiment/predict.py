@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Engine
+from sharpen.core.engine import Engine, Read
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.records import Record
@@ -25,7 +26,6 @@ from sharpen.curation.batch import Batch
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.spec import RunSpec
-from sharpen.models.actor import SingleTurn
 
 _PROBE_TASKS, _PROBE_SAMPLES = 8, 8
 _TRAIN_COST = 3
@@ -84,8 +84,8 @@ class _MadeUpVerifier:
 
     fingerprint = "made-up"
 
-    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        return [Scored(value=float(int(text) % 100 < 100 * _RIGHT_SHARE)) for _, text in pairs]
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
+        return [Scored(value=float(int(a.response) % 100 < 100 * _RIGHT_SHARE)) for _, a in pairs]
 
 
 def _count_only(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:
@@ -131,7 +131,7 @@ def predict(spec: RunSpec) -> Forecast:
 
 def _measure(setup: Setup, folder: Path) -> tuple[float, float]:
     """Mean tokens of an attempt, and tokens per second."""
-    actor = SingleTurn({POLICY_MODEL: setup.model}, ArtifactStore(folder / "probe"), Stopwatch())
+    actor = Cast(Stage({POLICY_MODEL: setup.model}, ArtifactStore(folder / "probe"), Stopwatch()))
     tasks = setup.tasks.train[:_PROBE_TASKS]
     jobs = [Job(task, index, index) for task in tasks for index in range(_PROBE_SAMPLES)]
     start = time.perf_counter()

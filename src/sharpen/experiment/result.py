@@ -15,6 +15,13 @@ from sharpen.monitors.exploration import Exploration
 from sharpen.monitors.flows import Flows
 
 
+class Change(Record):
+    """A number before and after; n says over how many attempts, which may differ."""
+
+    before: Interval
+    after: Interval
+
+
 class TestScores(Record):
     """Scores on the sealed test split."""
 
@@ -28,6 +35,8 @@ class TestScores(Record):
     """Tasks that went from wrong to right and back."""
     openings: int
     """How often a policy of this run was tested; more than one after a budget was raised."""
+    facts: Mapping[str, Change] = {}
+    """Other numbers that the environment reports, such as the rate of deals."""
 
 
 class Control(Interval):
@@ -59,6 +68,8 @@ class Round(Record):
     """Greedy score of the policy that the round ended with."""
     gate: GateReport | None
     learner: Mapping[str, JsonValue] = Field(default_factory=dict)
+    measures: Mapping[str, float] = Field(default_factory=dict)
+    """The method's own numbers."""
     usage: Usage
     """Of the method, up to and including this round."""
 

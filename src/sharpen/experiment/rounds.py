@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +21,7 @@ from sharpen.experiment.result import Round
 from sharpen.monitors.exploration import Exploration, explore
 from sharpen.verifiers.source import OpenVerifier
 
-_ROUND = re.compile(r"round\.(\d+)/(attempt|judge|update|gate)(?:/\d+)?$")
+_ROUND = re.compile(r"round\.(\d+)/(attempt|judge|update|gate|measure)(?:/\d+)?$")
 
 
 def rounds_of(engine: Engine, setup: Setup) -> tuple[Round, ...]:
@@ -52,6 +52,7 @@ def _round(engine: Engine, setup: Setup, number: int, found: dict[str, list[Entr
         val=val_score(engine, adopted),
         gate=report,
         learner=updates[-1].report if updates else {},
+        measures=dict(ChainMap(*_load(engine, found["measure"], dict[str, float]))),
         usage=spent,
     )
 

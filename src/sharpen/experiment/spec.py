@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, JsonValue
 
 from sharpen.core.budget import Budget
 from sharpen.core.gate import GateMode
 from sharpen.core.policy import Style
+from sharpen.core.recipe import Setting
 from sharpen.core.records import Record
 from sharpen.core.task import Channel
 
@@ -16,8 +18,8 @@ from sharpen.core.task import Channel
 class Request(Record):
     """What every run needs to know. Unset fields are decided by the model, the task or the machine."""
 
-    task: str
-    """Task family with dials (`chain?level=4`), `rg:FAMILY`, or a JSONL or CSV file."""
+    task: str = ""
+    """Task family with dials (`chain?level=4`), `rg:FAMILY`, JSONL or CSV file; the recipe's own if unset."""
     model: str = "tiny"
     """Model name, folder, hub id or `openai:NAME@URL`."""
     verifier: str | None = None
@@ -67,3 +69,14 @@ class RunSpec(Request):
     """The recipe's own settings."""
     budget: Budget = Budget()
     """Limits on what the method may use."""
+
+    @classmethod
+    def at(cls, recipe: str, place: Setting, asked: Mapping[str, Any], **more: Any) -> RunSpec:
+        """A run at a recipe's own place, with what is asked for on top.
+
+        A task that is asked for replaces the place as a whole: what fits one task need not fit another.
+        """
+        if "task" in asked:
+            place = Setting()
+        settings = {**place.config, **asked.get("settings", {})}
+        return cls(**{**place.request, **asked, **more, "recipe": recipe, "settings": settings})

@@ -94,19 +94,25 @@ def example_from(attempt: Attempt, encoder: Encoder, *, weight: float = 1.0) -> 
     """The attempt as an example: turns by policy or teacher carry loss unless they are marked untrained.
 
     Turns with token ids keep them, so that what is learnt is exactly what was drawn; other turns are encoded,
-    and a response that ends in such a turn gets the end token.
+    and the end token follows such a turn unless the same document goes on being learnt.
     """
     first = next((i for i, turn in enumerate(attempt.turns) if turn.author in TEACHES), len(attempt.turns))
     prompt = tuple(_ids(attempt.turns[:first], encoder, begins=True))
     response: list[int] = []
     mask: list[float] = []
-    for turn in attempt.turns[first:]:
+    rest = attempt.turns[first:]
+    for turn, following in zip(rest, (*rest[1:], None), strict=True):
         ids = list(_ids((turn,), encoder, begins=False))
-        if turn is attempt.turns[-1] and not turn.token_ids:
+        if not turn.token_ids and _ends(turn, following):
             ids.append(encoder.eos_id)
         response += ids
         mask += [float(turn.author in TEACHES and turn.trained)] * len(ids)
     return Example(prompt, tuple(response), tuple(mask), weight)
+
+
+def _ends(turn: Turn, following: Turn | None) -> bool:
+    """Whether the speaker is done after this turn."""
+    return following is None or (turn.author in TEACHES and following.author not in TEACHES)
 
 
 def _ids(turns: Sequence[Turn], encoder: Encoder, *, begins: bool) -> Iterable[int]:

@@ -19,8 +19,8 @@ from sharpen.core.policy import Policy
 from sharpen.core.records import Record, digest
 from sharpen.core.updater import Updated, Workbench, artifact_from
 from sharpen.learners.batch import Batch, example_from
-from sharpen.models.actor import WEIGHTS_FILE as WEIGHTS_FILE
 from sharpen.models.base import Capability
+from sharpen.models.loading import WEIGHTS_FILE as WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel

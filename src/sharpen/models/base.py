@@ -28,6 +28,8 @@ class Prompt(NamedTuple):
     text: str
     seeds: tuple[int, ...]
     prefix: str = ""
+    token_ids: tuple[int, ...] = ()
+    """Exact tokens to continue, in place of the text; only for models whose tokens are at hand."""
 
 
 class Completion(NamedTuple):

@@ -146,7 +146,7 @@ class HFModel:
         model's context gets what room there is.
         """
         check_decoding(decoding)
-        prompt_ids = [self.encode(prompt.text) for prompt in prompts]
+        prompt_ids = [prompt.token_ids or self.encode(prompt.text) for prompt in prompts]
         prefix_ids = [self.encode_response(prompt.prefix) if prompt.prefix else () for prompt in prompts]
         full_ids = [first + then for first, then in zip(prompt_ids, prefix_ids, strict=True)]
         for ids, prompt in zip(full_ids, prompts, strict=True):

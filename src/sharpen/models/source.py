@@ -11,6 +11,7 @@ from sharpen.core.records import Record
 from sharpen.models.base import Model
 
 TINY = "tiny"
+NONE = "none"
 POSSIBLE = (
     "tiny, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
     "(`sharpen models` lists them)"
@@ -56,6 +57,10 @@ def open_model(
     training wants; `auto` takes the fastest number type measured.
     """
     kind, _, rest = spec.partition(":")
+    if spec == NONE:
+        from sharpen.models.none import NoModel
+
+        return NoModel()
     if kind == "openai" and rest:
         from sharpen.models.openai import open_openai
 
@@ -86,6 +91,7 @@ def list_models() -> tuple[ModelInfo, ...]:
         ("OWNER/NAME", "a model on the Hugging Face hub"),
         ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
         ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),
+        (NONE, "no model, for policies that are programs or skills"),
     ]
     others = [
         ModelInfo(name=name, parameters=None, licence="its own", where=Where.GIVEN, note=note)

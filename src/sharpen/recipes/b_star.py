@@ -37,6 +37,7 @@ from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, confidence
 from sharpen.learners.sft import SFT, Carry, Start
+from sharpen.tasks.settings import HOME, SMALL
 
 
 class Score(StrEnum):
@@ -137,9 +138,11 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     paper="arXiv 2412.17256",
     improves="weights",
     sees=Channel.LABEL,
-    small={"iterations": 2, "samples": 4, "steps": 4, "probe_tasks": 4},
-    demo={"iterations": 2, "samples": 2, "n_star": 2, "steps": 40, "probe_tasks": 24},
+    home=HOME.at(iterations=2, samples=2, n_star=2, steps=40, probe_tasks=24),
+    small=SMALL.at(iterations=2, samples=4, steps=4, probe_tasks=4),
     ablation={"thresholds": [-2.0]},
+    claim="Self-training with re-chosen temperature and threshold beats fixed ones.",
+    arms={"fixed": {"temperatures": [1.0], "thresholds": [0.0]}},
 )
 def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Online self-training with re-chosen (T, tau)."""

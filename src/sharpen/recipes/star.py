@@ -37,6 +37,7 @@ from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, merged, moved_to, rewards_of, unsolved
 from sharpen.learners.sft import SFT, Start
+from sharpen.tasks.settings import HOME, SMALL
 
 
 class Keep(StrEnum):
@@ -104,9 +105,10 @@ def keep_right(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config:
     paper="arXiv 2203.14465",
     improves="weights",
     sees=Channel.LABEL,
-    small={"iterations": 2, "samples": 4, "epochs": 1, "rationalize": True},
-    demo={"iterations": 2, "samples": 2, "epochs": 2, "start": "previous"},
+    home=HOME.at(iterations=2, samples=2, epochs=2, start="previous"),
+    small=SMALL.at(iterations=2, samples=4, epochs=1, rationalize=True),
     ablation={"keep": "all"},
+    claim="Fine-tuning on self-made solutions that turn out right raises held-out accuracy.",
 )
 def star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Algorithm 1 of the paper."""

@@ -1,4 +1,7 @@
-"""What a task family makes: a module here with `LEVELS` and `generate`, whose keyword arguments are dials."""
+"""What a task family is: a module here with `LEVELS` and `generate`, whose keyword arguments are dials.
+
+Optional: `VERIFIER` (spec of its default verifier) and `ACTOR` (how tasks are tried; one answer if unset).
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,11 @@ class Problem:
 class Generate(Protocol):
     """A family's generator: draws one problem from its own random stream."""
 
-    def __call__(self, rng: random.Random, *, level: int = 2) -> Problem:
-        """Draw a problem; equal streams give equal problems. BadInput for a level outside `LEVELS`."""
+    def __call__(self, rng: random.Random, *, level: int = 2) -> Problem | Task:
+        """Draw a problem, or a task where there is more to say; equal streams give equal ones.
+
+        BadInput for a level outside `LEVELS`.
+        """
 
 
 def check_range(dial: str, value: int, allowed: range) -> None:

@@ -19,7 +19,7 @@ from sharpen.core import plugins
 from sharpen.core.errors import BadInput
 from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec, dials
-from sharpen.core.task import Split, Task, TaskSet
+from sharpen.core.task import SINGLE_TURN, Split, Task, TaskSet
 from sharpen.tasks.base import Problem
 from sharpen.tasks.duplicates import normal
 from sharpen.tasks.files import load_file
@@ -88,7 +88,7 @@ def _common(spec: Spec, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Spec]
 def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> TaskSet:
     common, rest = _common(spec, COMMON)
     module: Any = plugins.load(PACKAGE, rest.name, kind="task family", defines="generate")
-    generate: Callable[..., Problem] | None = getattr(module, "generate", None)
+    generate: Callable[..., Problem | Task] | None = getattr(module, "generate", None)
     if generate is None:
         raise BadInput(
             "task family", rest.name, "has no function `generate`", remedy="see sharpen.tasks.base"
@@ -100,13 +100,20 @@ def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> T
     def draws() -> Iterator[Task]:
         for place in range(50 * sizes.total + 1000):
             problem = generate(random_for("tasks", *stream, place), **options)
-            if not isinstance(problem, Problem):
-                made = type(problem).__name__
-                raise BadInput("task family", rest.name, f"made a {made}", remedy="return a Problem")
-            yield problem.as_task(family)
+            match problem:
+                case Problem():
+                    yield problem.as_task(family)
+                case Task():
+                    yield problem.model_copy(update={"family": family})
+                case _:
+                    made = type(problem).__name__
+                    raise BadInput(
+                        "task family", rest.name, f"made a {made}", remedy="return a Problem or Task"
+                    )
 
     tasks = _distinct(spec, draws(), sizes)
-    return _task_set(str(spec), tasks, sizes, verifier or getattr(module, "VERIFIER", None))
+    verifier = verifier or getattr(module, "VERIFIER", None)
+    return _task_set(str(spec), tasks, sizes, verifier, getattr(module, "ACTOR", SINGLE_TURN))
 
 
 def _from_gym(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> TaskSet:
@@ -136,7 +143,9 @@ def _distinct(spec: Spec, draws: Iterable[Task], sizes: Sizes) -> list[Task]:
     )
 
 
-def _task_set(name: str, tasks: Sequence[Task], sizes: Sizes, verifier: str | None) -> TaskSet:
+def _task_set(
+    name: str, tasks: Sequence[Task], sizes: Sizes, verifier: str | None, actor: str = SINGLE_TURN
+) -> TaskSet:
     """Held-out splits are filled first, so they stay the same when more training tasks are asked for."""
     held_out = sizes.test + sizes.val
     return TaskSet(
@@ -145,6 +154,7 @@ def _task_set(name: str, tasks: Sequence[Task], sizes: Sizes, verifier: str | No
         val=tasks[sizes.test : held_out],
         test=tasks[: sizes.test],
         verifier=verifier or default_verifier(tasks),
+        actor=actor,
     )
 
 

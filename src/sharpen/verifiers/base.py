@@ -1,7 +1,10 @@
 """What a verifier is: one module here, found by its file name, with these names in it.
 
-- `verify(response, task, **options) -> Verdict`: pure; options are keyword-only and typed.
-- `extract(response, **options) -> str | None`: the canonical answer in a response, for majority votes.
+- `verify(response, task, **options) -> Verdict`: pure; options are keyword-only and typed. If its first
+  parameter is annotated `Attempt`, it is `verify(attempt, task, files, **options)` and sees the whole attempt
+  with the bytes of its files.
+- `extract(response, **options) -> str | None`: the canonical answer in a response, for majority votes; left
+  out where attempts have no answer that could be voted on.
 - `CASES`: responses that prove it: gold must score 1, near misses and attacks must earn nothing.
 - `ISOLATION`: where it runs. Optional: `CHANNEL` (what it looks at, by default LABEL), `DEADLINE` (seconds in
   a worker process), `PACKAGES` (distributions whose version is part of the verifier's identity).
@@ -9,12 +12,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from pydantic import JsonValue
 
+from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.records import Record
 from sharpen.core.task import Channel, Task
 from sharpen.core.verdict import Error, Rejected, Scored, Verdict
@@ -51,6 +55,20 @@ class Case(Record):
     kind: CaseKind
     response: str
     task: Task
+    outcome: Mapping[str, JsonValue] = {}
+    files: Mapping[str, bytes] = {}
+
+    @property
+    def attempt(self) -> Attempt:
+        """The case as an attempt; its files are named by their own names."""
+        return Attempt(
+            task=self.task.key,
+            index=0,
+            policy="case",
+            turns=(Turn(author=Author.POLICY, text=self.response),),
+            outcome=self.outcome,
+            files={name: name for name in self.files},
+        )
 
 
 class Verifier(Protocol):
@@ -71,8 +89,15 @@ class Verifier(Protocol):
     def extract(self, response: str) -> str | None:
         """The canonical answer in a response; None if there is none."""
 
-    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        """One verdict per (task, response), in order; a judge that fails gives Error, never a zero."""
+    @property
+    def sees_attempt(self) -> bool:
+        """Whether it looks at the whole attempt, so that a text alone cannot be judged."""
+
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]) -> list[Verdict]:
+        """One verdict per (task, attempt), in order; a judge that fails gives Error, never a zero."""
+
+    def judge_texts(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
+        """The same for bare responses."""
 
 
 def wrong(critique: str) -> Scored:

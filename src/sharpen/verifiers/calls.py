@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from sharpen.core import plugins
+from sharpen.core.attempt import Attempt
 from sharpen.core.task import Task
 from sharpen.core.verdict import Error, Rejected, Scored, Verdict
 from sharpen.verifiers.base import Case
@@ -28,11 +29,10 @@ class Source(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One response to judge."""
+    """One response, or attempt with its files, to judge."""
 
     source: Source
-    response: str
-    task: Task
+    arguments: tuple[str, Task] | tuple[Attempt, Task, Mapping[str, bytes]]
 
 
 class Extraction(NamedTuple):
@@ -59,9 +59,9 @@ def module_of(source: Source) -> ModuleType:
 
 
 def judge_one(call: Judgement) -> Verdict:
-    """Judge one response; whatever the verifier returns becomes a verdict."""
+    """Judge one response or attempt; whatever the verifier returns becomes a verdict."""
     function: Callable[..., Any] = getattr(module_of(call.source), call.source.function)
-    return as_verdict(function(call.response, call.task, **dict(call.source.options)))
+    return as_verdict(function(*call.arguments, **dict(call.source.options)))
 
 
 def extract_one(call: Extraction) -> str | None:

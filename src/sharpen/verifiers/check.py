@@ -38,7 +38,8 @@ def check_verifier(spec: str, *, pool: JudgePool) -> CheckReport:
 
 def check_cases(verifier: WithCases) -> CheckReport:
     """Run a verifier's own cases; a user's file without cases gives an empty report."""
-    verdicts = verifier.judge([(case.task, case.response) for case in verifier.cases])
+    files = {name: data for case in verifier.cases for name, data in case.files.items()}
+    verdicts = verifier.judge([(case.task, case.attempt) for case in verifier.cases], files.__getitem__)
     rows = [_case_row(case, verdict) for case, verdict in zip(verifier.cases, verdicts, strict=True)]
     return CheckReport(subject=f"verifier {verifier.name}", rows=tuple(rows))
 
@@ -48,17 +49,20 @@ def prove_on(verifier: Verifier, tasks: Sequence[Task]) -> CheckReport:
 
     The task's own answer (its worked solution, else the answer) must score 1; nothing, garbage, the echoed
     question and the answer of another task, where it differs, must score less. One answer is tried ahead of
-    the rest, so that a verifier that hangs or raises costs one deadline.
+    the rest, so that a verifier that hangs or raises costs one deadline. A verifier of whole attempts has no
+    answer to try; its own cases must do.
     """
+    if verifier.sees_attempt:
+        return CheckReport(subject=f"verifier {verifier.name}", rows=())
     picked = random_for("prove", verifier.fingerprint).sample(list(tasks), min(SAMPLE, len(tasks)))
     first = _Trial("own answer", True, picked[0], picked[0].solution or picked[0].answer)
-    ahead = _trial_row(first, verifier.judge([(first.task, first.response)])[0])
+    ahead = _trial_row(first, verifier.judge_texts([(first.task, first.response)])[0])
     if not ahead.ok:
         return CheckReport(subject=f"verifier {verifier.name}", rows=(ahead,))
     trials = [
         trial for place, task in enumerate(picked) for trial in _trials(verifier, task, picked[place - 1])
     ]
-    verdicts = verifier.judge([(trial.task, trial.response) for trial in trials])
+    verdicts = verifier.judge_texts([(trial.task, trial.response) for trial in trials])
     rows = [_trial_row(trial, verdict) for trial, verdict in zip(trials, verdicts, strict=True)]
     return CheckReport(subject=f"verifier {verifier.name}", rows=tuple(rows))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sharpen.core import plugins
+from sharpen.core.attempt import Attempt
 from sharpen.core.errors import BadInput
 from sharpen.core.records import digest, hash_bytes
 from sharpen.core.spec import Spec, dials
@@ -49,14 +51,31 @@ class OpenVerifier:
     cases: tuple[Case, ...]
     deadline: float
     judging: Source
-    extracting: Source
+    extracting: Source | None
+    """None where attempts have no answer that could be voted on."""
     pool: JudgePool
+    sees_attempt: bool = False
 
-    def judge(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]) -> list[Verdict]:
+        """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
+        if not self.sees_attempt:
+            return self.judge_texts([(task, attempt.response) for task, attempt in pairs])
+        calls = [
+            Judgement(self.judging, (attempt, task, {name: read(sha) for name, sha in attempt.files.items()}))
+            for task, attempt in pairs
+        ]
+        return [_verdict(done) for done in self._run(judge_one, calls)]
+
+    def judge_texts(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
         """One verdict per (task, response), in order; responses over the limit are rejected unread."""
-        calls = [Judgement(self.judging, text, task) for task, text in pairs if len(text) <= MAX_RESPONSE]
+        calls = [Judgement(self.judging, (text, task)) for task, text in pairs if len(text) <= MAX_RESPONSE]
         verdicts = iter(self._run(judge_one, calls))
         return [_verdict(next(verdicts)) if len(text) <= MAX_RESPONSE else TOO_LONG for _, text in pairs]
+
+    @property
+    def extracts(self) -> bool:
+        """Whether it can find answers, so that a majority of several attempts means something."""
+        return self.extracting is not None
 
     def extract(self, response: str) -> str | None:
         """The canonical answer in a response; None if there is none or finding it failed."""
@@ -64,6 +83,8 @@ class OpenVerifier:
 
     def extract_many(self, responses: Sequence[str]) -> list[str | None]:
         """The canonical answer of every response, in order."""
+        if self.extracting is None:
+            return [None] * len(responses)
         calls = [Extraction(self.extracting, text[-MAX_RESPONSE:]) for text in responses]
         return [done.value if isinstance(done, Value) else None for done in self._run(extract_one, calls)]
 
@@ -110,8 +131,10 @@ def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifi
     sources: dict[str, str] = {}
     _collect_sources(module.__name__, sources)
     packages = [f"{name} {version(name)}" for name in getattr(module, "PACKAGES", ())]
-    taken = dials(module.extract)
+    extract = getattr(module, "extract", None)
+    taken = dials(extract) if extract else {}
     judging = Source(module.__name__, "verify", options, sources[module.__name__])
+    own_options = tuple(option for option in options if option[0] in taken)
     return OpenVerifier(
         name=str(spec),
         fingerprint=digest([spec.name, options, sources, packages])[:16],
@@ -120,8 +143,9 @@ def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifi
         cases=module.CASES,
         deadline=getattr(module, "DEADLINE", DEADLINE) if deadline is None else deadline,
         judging=judging,
-        extracting=judging._replace(options=tuple(o for o in options if o[0] in taken)),
+        extracting=judging._replace(options=own_options) if extract else None,
         pool=pool,
+        sees_attempt=next(iter(typing.get_type_hints(module.verify).values())) is Attempt,
     )
 
 

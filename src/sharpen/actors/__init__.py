@@ -1,0 +1,1 @@
+"""Ways of acting: one file each, found by the name that a policy gives."""

@@ -1,0 +1,179 @@
+"""Episodes in an environment, all in lock-step: one batch of samples per round of moves.
+
+The policy's trace is one document: what the environment shows it, what it says, what it is shown then.
+Where the model's tokens are at hand, every move continues exactly the tokens drawn before, so that what is
+learnt later is what was sampled.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from sharpen.actors.base import Stage
+from sharpen.actors.single_turn import said
+from sharpen.core.attempt import Attempt, Author, Stop, Turn
+from sharpen.core.policy import Decoding, Job, Policy, Style
+from sharpen.core.seeds import random_for, seed_for
+from sharpen.core.task import Message, Role
+from sharpen.environments.base import MAX_MOVE, World, start
+from sharpen.models.base import Completion, Prompt
+from sharpen.models.loading import load_policy, render_messages
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A model whose tokens are at hand."""
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that begins a prompt."""
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that continues."""
+
+
+@dataclass
+class Seat:
+    """One role's place in an episode: who plays it, and its trace so far."""
+
+    policy: Policy
+    seed: int
+    messages: tuple[Message, ...]
+    turns: list[Turn] = field(default_factory=list)
+    stop: Stop = Stop.END
+
+    def show(self, model: Any, text: str) -> None:
+        """Append what the role is shown before its move."""
+        self.messages = (*self.messages, Message(role=Role.USER, content=text))
+        shown = self._shown(model, text)
+        author = Author.ENVIRONMENT if self.turns else Author.TEMPLATE
+        self.turns.append(Turn(author=author, text=shown, token_ids=self._ids(model, shown)))
+
+    def _shown(self, model: Any, text: str) -> str:
+        """The text that stands between the trace so far and the role's next words."""
+        if self.policy.prompt.style is Style.PLAIN:
+            head = "\n\n" if self.turns else "".join(f"{m.content}\n\n" for m in self.messages[:-1])
+            return f"{head}Q: {text}\nA:"
+        whole = render_messages(model, self.messages)
+        return whole.removeprefix("".join(turn.text for turn in self.turns))
+
+    def _ids(self, model: Any, text: str) -> tuple[int, ...]:
+        if not isinstance(model, Encoder):
+            return ()
+        return model.encode_response(text) if self.turns else model.encode(text)
+
+    def prompt(self, model: Any) -> Prompt:
+        """What the model continues: exact tokens where they are known, else text."""
+        seed = (seed_for(self.seed, "move", len(self.turns)),)
+        if isinstance(model, Encoder):
+            return Prompt("", seed, token_ids=tuple(i for turn in self.turns for i in turn.token_ids))
+        if self.policy.prompt.style is Style.CHAT:
+            return Prompt(render_messages(model, self.messages), seed)
+        return Prompt("".join(turn.text for turn in self.turns), seed)
+
+    def say(self, sample: Completion, role: str) -> str:
+        """Append the role's words; return them as the world gets to see them."""
+        self.turns.append(said(sample, Author.POLICY, role))
+        self.messages = (*self.messages, Message(role=Role.ASSISTANT, content=sample.text))
+        self.stop = sample.stop
+        return sample.text.strip()[:MAX_MOVE]
+
+
+@dataclass
+class Episode:
+    """A running world with its seats."""
+
+    job: Job
+    world: World
+    seats: dict[str, Seat]
+    moves: int = 0
+
+    def next_seat(self) -> tuple[str, Seat] | None:
+        """Play scripted roles until a seated one is to move, and show it what it may see; None at the end."""
+        while (view := self.world.view()) is not None:
+            if (seat := self.seats.get(view.role)) is not None:
+                return view.role, seat
+            self.move(self.world.scripted(view.role))
+        return None
+
+    def move(self, text: str) -> None:
+        """Hand a move to the world."""
+        self.world.move(text)
+        self.moves += 1
+
+
+def open_actor(stage: Stage) -> Episodes:
+    """The actor, on this stage."""
+    return Episodes(stage)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Plays every job's episode to its end; the trace is that of the policy's own role."""
+
+    stage: Stage
+
+    def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
+        """One attempt per job, in order."""
+        episodes = [_begin(policy, job, decoding) for job in jobs]
+        running = episodes
+        while running:
+            waiting = [(episode, found) for episode in running if (found := episode.next_seat())]
+            by_policy: dict[str, list[tuple[Episode, str, Seat]]] = defaultdict(list)
+            for episode, (role, seat) in waiting:
+                by_policy[seat.policy.version].append((episode, role, seat))
+            for group in by_policy.values():
+                self._move(group, decoding)
+            running = [episode for episode, _ in waiting]
+        return [_attempt(policy, episode, decoding) for episode in episodes]
+
+    def _move(self, group: Sequence[tuple[Episode, str, Seat]], decoding: Decoding) -> None:
+        """One move of every episode in which the same policy is to move."""
+        player = group[0][2].policy
+        model = self.stage.models[player.model]
+        for episode, _, seat in group:
+            view = episode.world.view()
+            assert view is not None
+            seat.show(model, view.text)
+        how = decoding._replace(stop=decoding.stop or player.prompt.stop)
+        with self.stage.stopwatch:
+            load_policy(model, player, self.stage.store)
+            results = model.sample([seat.prompt(model) for _, _, seat in group], how)
+        for (episode, role, seat), done in zip(group, results, strict=True):
+            episode.move(seat.say(done.samples[0], role))
+
+
+def _begin(policy: Policy, job: Job, decoding: Decoding) -> Episode:
+    """Luck of the world is the sample's own; when moves are greedy, every policy meets the same luck."""
+    luck = job.seed if decoding.temperature else job.index
+    world = start(job.task, random_for("world", job.task.key, luck))
+    players = {job.task.role: policy, **job.rivals}
+    seats = {
+        role: Seat(player, seed_for(job.seed, role), _opening(player, job, role))
+        for role, player in players.items()
+    }
+    return Episode(job, world, seats)
+
+
+def _opening(player: Policy, job: Job, role: str) -> tuple[Message, ...]:
+    """What a role is told before its first move: instruction, the task's question, its private view."""
+    told = [player.prompt.instruction, job.task.question, job.task.views.get(role, "")]
+    text = "\n".join(part for part in told if part)
+    return (Message(role=Role.SYSTEM, content=text),) if text else ()
+
+
+def _attempt(policy: Policy, episode: Episode, how: Decoding) -> Attempt:
+    seat, job, outcome = episode.seats[episode.job.task.role], episode.job, episode.world.outcome()
+    return Attempt(
+        task=job.task.key,
+        index=job.index,
+        policy=policy.version,
+        turns=tuple(seat.turns),
+        stop=seat.stop,
+        round=job.round,
+        temperature=how.temperature,
+        steps=episode.moves,
+        outcome={"value": outcome.value, **outcome.facts},
+    )

@@ -1,0 +1,1 @@
+"""Stepwise worlds: one file each, found by the name that a task gives."""

@@ -1,0 +1,75 @@
+"""What an environment is: one module here, found by its file name, that defines `start(task, rng) -> World`.
+
+Options of an environment come with the task (its `world` and `metadata`): a task is all it takes to play.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import Field, JsonValue
+
+from sharpen.core import plugins
+from sharpen.core.records import Record
+from sharpen.core.task import Task
+
+PACKAGE = "sharpen.environments"
+MAX_MOVE = 2_000
+"""Characters of a move that a world gets to see."""
+
+
+class View(NamedTuple):
+    """What the role whose move it is gets to see since its last move."""
+
+    role: str
+    text: str
+
+
+class Outcome(Record):
+    """How an episode ended for the role that is judged."""
+
+    value: float
+    """What it is worth, from 0 to 1."""
+    facts: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Whatever else is worth counting; a fact that does not apply is left out, never 0."""
+
+
+class World(Protocol):
+    """A running episode. Worlds can be copied with `copy.deepcopy`, which is how searches branch.
+
+    Every text that a world is given is hostile: it parses moves with limits and answers an illegal one by
+    its own rules. All chance comes from the `rng` it was started with.
+    """
+
+    def view(self) -> View | None:
+        """Who moves next, and what is new to it; None at the end. Asking twice changes nothing."""
+
+    def scripted(self, role: str) -> str:
+        """A move of the environment's own player of a role."""
+
+    def move(self, text: str) -> None:
+        """The next role's move."""
+
+    def outcome(self) -> Outcome:
+        """How it ended; only asked when it is over."""
+
+
+class Retrieves(Protocol):
+    """A world that offers the policy its own memory as a tool."""
+
+    def equip(self, memory: Any) -> None:
+        """Hand over the policy's memory before the first move."""
+
+
+def start(task: Task, rng: random.Random) -> World:
+    """Start an episode of the task's environment; BadInput lists the environments if there is none such."""
+    module: Any = plugins.load(PACKAGE, task.environment, kind="environment", defines="start")
+    world: World = module.start(task, rng)
+    return world
+
+
+def environment_names() -> dict[str, str]:
+    """Every environment with its one-line summary; imports none."""
+    return plugins.names(PACKAGE, defines="start")

@@ -1,0 +1,13 @@
+"""Places that recipes for questions and answers share, so that they can be compared as they stand."""
+
+from __future__ import annotations
+
+from sharpen.core.recipe import Setting
+
+HOME = Setting(request={"task": "expression?level=4", "train": 360, "val": 64, "test": 400})
+"""A level that the shipped model solves in part, with room both ways."""
+
+SMALL = Setting(
+    request={"task": "chain?level=2", "train": 16, "val": 8, "test": 8, "control_samples": 2, "threads": 1}
+)
+"""Seconds, on an easy level."""
