@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpen.core.journal import read_rows
+from helpers_run import contents
 
 DRIVER = Path(__file__).parent / "kill_driver.py"
 PLACES = ["torn:1", "row:2", "replace:1", "row:3", "progress:1", "torn:1", "replace:1"]
@@ -25,12 +25,6 @@ def drive(recipe: str, out: Path, place: str = "none") -> int:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
-
-
-def contents(folder: Path) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    rows = [(row.entry.model_dump_json(), row.hash) for row in read_rows(folder)]
-    wanted = {sha for row in read_rows(folder) for sha in (row.entry.blob, *row.entry.files)}
-    return rows, {sha: (folder / "store" / sha[:2] / sha).read_bytes() for sha in sorted(wanted)}
 
 
 @pytest.fixture(scope="module")
