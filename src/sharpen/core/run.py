@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Done, Engine, Read, Verifier
@@ -221,6 +222,10 @@ class Scope:
         )
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
+
+    def contents(self, artifact: Artifact) -> dict[str, bytes]:
+        """Bytes of an artifact's files by name, for the plain Python between verbs."""
+        return {name: self._engine.store.get(sha) for name, sha in artifact.files.items()}
 
     def evaluate(
         self, policy: Policy, tasks: Sequence[Task], *, name: str, purpose: Purpose = Purpose.EVALUATION
