@@ -30,7 +30,7 @@ TOGETHER = 100
 """Questions in one process at most."""
 MAX_ANSWER = 2_000
 LIMITS = Limits(seconds=10.0, output=1_000_000)
-HARNESS = '''
+HARNESS = """
 import io, json, os, signal, sys
 
 def stop(*_):
@@ -61,7 +61,7 @@ for place, question in enumerate(questions):
         signal.setitimer(signal.ITIMER_PROF, 0)
     out.write(json.dumps(row) + "\\n")
     out.flush()
-'''.replace("LIMIT", str(MAX_ANSWER))
+""".replace("LIMIT", str(MAX_ANSWER))
 
 
 class Said(NamedTuple):
@@ -158,7 +158,11 @@ def _attempt(policy: Policy, library: Library, job: Job, trail: Sequence[tuple[s
     name, said = trail[-1] if trail else ("", Said("", "there is no further skill"))
     skill = library.get(name)
     vain = [Turn(author=Author.TOOL, text=f"{tried}: {heard.reason}") for tried, heard in trail[:-1]]
-    outcome = {"skill": name, "failed": float(not said.answer), "learned": float(bool(skill and skill.writes))}
+    outcome = {
+        "skill": name,
+        "failed": float(not said.answer),
+        "learned": float(bool(skill and skill.writes)),
+    }
     return Attempt(
         task=job.task.key,
         index=job.index,

@@ -66,7 +66,9 @@ class RouterLearner(Record):
         from safetensors.numpy import save
 
         artifact = Artifact(
-            kind=Kind.WEIGHTS, files={FILE: work.store.put(save({"weights": weights}))}, parents=(policy.version,)
+            kind=Kind.WEIGHTS,
+            files={FILE: work.store.put(save({"weights": weights}))},
+            parents=(policy.version,),
         )
         report = {"pairs": len(known), "first_loss": losses[0], "last_loss": losses[-1]}
         return Updated(policy=policy.with_part(artifact, PART), report=report)

@@ -24,7 +24,9 @@ from sharpen.models.loading import render_messages
 from sharpen.stores.skills import CODE, MAX_FILE, TEXT, Library, Skill, read_library
 
 FENCE = re.compile(r"```(?P<kind>markdown|md|python|py)[ \t]*\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE)
-STOP_WORDS = frozenset("the and for are was this that these those with your you give only as of to in is it".split())
+STOP_WORDS = frozenset(
+    "the and for are was this that these those with your you give only as of to in is it".split()
+)
 DESCRIBED = 30
 """Words of a description made from questions."""
 

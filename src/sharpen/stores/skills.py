@@ -165,6 +165,11 @@ class Library(Record):
         return cls.read(found)
 
 
+def starters() -> Library:
+    """The five elementary skills that come along."""
+    return Library.load(Path(__file__).with_name("starters"))
+
+
 def read_library(policy: Policy, contents: Mapping[str, bytes]) -> Library:
     """The library that a policy acts by, from the contents of its part."""
     if Kind.SKILLS not in policy.parts:
@@ -205,7 +210,9 @@ def leaks(skill: Skill, tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _bytes(path: Path) -> bytes:
     if path.stat().st_size > 4 * MAX_FILE:
-        raise BadInput(str(path), path.stat().st_size, "is too large", remedy=f"at most {MAX_FILE} characters")
+        raise BadInput(
+            str(path), path.stat().st_size, "is too large", remedy=f"at most {MAX_FILE} characters"
+        )
     return path.read_bytes()
 
 
@@ -222,7 +229,9 @@ def _skill(folder: str, files: Mapping[str, bytes], counts: tuple[int, int, int]
     text, code = (_text(f"{folder}/{file}", files) for file in (TEXT, CODE))
     head, body = _front(f"{folder}/{TEXT}", text)
     if head.get("name", folder) != folder:
-        raise BadInput(f"{folder}/{TEXT}: name", head["name"], "is not the folder's", remedy="name both alike")
+        raise BadInput(
+            f"{folder}/{TEXT}: name", head["name"], "is not the folder's", remedy="name both alike"
+        )
     values = {"name": folder, "description": head.get("description", ""), "instructions": body, "code": code}
     try:
         return Skill(**values, n_succ=counts[0], n_fail=counts[1], writes=counts[2])
@@ -230,7 +239,9 @@ def _skill(folder: str, files: Mapping[str, bytes], counts: tuple[int, int, int]
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "skill"
         place = f"{folder}/{CODE if field == 'code' else COUNTERS if field[:2] == 'n_' else TEXT}"
-        raise BadInput(f"{place}: {field}", str(first["input"])[:80], first["msg"], remedy="edit it") from None
+        raise BadInput(
+            f"{place}: {field}", str(first["input"])[:80], first["msg"], remedy="edit it"
+        ) from None
 
 
 def _text(name: str, files: Mapping[str, bytes]) -> str:
@@ -246,11 +257,15 @@ def _front(name: str, text: str) -> tuple[dict[str, str], str]:
     """Front matter as plain `key: value` lines, and the body."""
     found = FRONT.match(text.replace("\r\n", "\n"))
     if found is None:
-        raise BadInput(name, text[:40], "has no front matter", remedy="begin with ---, name:, description:, ---")
+        raise BadInput(
+            name, text[:40], "has no front matter", remedy="begin with ---, name:, description:, ---"
+        )
     head = {}
     for line in filter(str.strip, found["head"].splitlines()):
         key, colon, value = line.partition(":")
         if not colon or key.strip() not in ("name", "description"):
-            raise BadInput(name, line[:60], "is not `name: ...` or `description: ...`", remedy="one line each")
+            raise BadInput(
+                name, line[:60], "is not `name: ...` or `description: ...`", remedy="one line each"
+            )
         head[key.strip()] = value.strip()
     return head, found["body"].strip()
