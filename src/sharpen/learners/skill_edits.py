@@ -95,8 +95,9 @@ FRAME = (
 )
 LINE = re.compile(r"^    x = (?P<line>.+)$", re.MULTILINE)
 MAX_LINES = 12
+MAX_QUESTION = 4_000
 GUARDS = 6
-"""Words at most that a conditional edit is tried with."""
+"""Words and word pairs at most that a conditional edit is tried with."""
 LIMITS = Limits(seconds=60.0, output=100_000)
 TRIAL = '''
 import io, json, math, os, re, sys
@@ -212,16 +213,20 @@ def _if(test: str, then: str, other: str) -> str:
 
 
 def guards(batch: Rewrite) -> tuple[str, ...]:
-    """Words of the first failure that tell it from what must stay, those of the fewest questions first."""
-    kept = [set(_words(case.question)) for case in batch.keep]
-    rest = [set(_words(case.question)) for case in batch.failures[1:]]
-    first = dict.fromkeys(_words(batch.failures[0].question))
-    telling = {word: (sum(word in k for k in kept), -sum(word in r for r in rest)) for word in first}
+    """Words and word pairs of the first failure that tell it from what must stay, the best first.
+
+    Best are those of the fewest questions that must stay, then of the most failures.
+    """
+    kept = [set(_phrases(case.question)) for case in batch.keep]
+    rest = [set(_phrases(case.question)) for case in batch.failures[1:]]
+    first = dict.fromkeys(_phrases(batch.failures[0].question))
+    telling = {said: (sum(said in k for k in kept), -sum(said in r for r in rest)) for said in first}
     return tuple(sorted(telling, key=telling.__getitem__)[:GUARDS])
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]{3,20}", text.lower())
+def _phrases(question: str) -> list[str]:
+    text = question.lower()[:MAX_QUESTION]
+    return re.findall(r"[a-z]{3,20}", text) + re.findall(r"(?=\b([a-z]{2,20} [a-z]{3,20})\b)", text)
 
 
 def read_lines(code: str) -> Program:

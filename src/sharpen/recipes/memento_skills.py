@@ -115,18 +115,19 @@ def culprits(
     return found
 
 
-def order_for(
+def orders(
     name: str, failures: Sequence[Tried], library: Library, solved: Solved, config: Config
-) -> Rewrite:
-    """Patch the blamed skill; discover a new one where it keeps failing."""
+) -> list[Rewrite]:
+    """Patch the blamed skill; where it keeps failing, first try to discover a new one."""
     skill = library.only(name).skills[0]
-    discover = skill.utility < config.delta and skill.uses >= config.n_min
-    keep = [] if discover else [tried for tried in solved.values() if tried.skill == name]
+    keep = [tried for tried in solved.values() if tried.skill == name]
     wrong, right = (
         tuple(Case(question=t.task.question, right=t.task.answer, said=t.said) for t in tries)
         for tries in (failures[: config.evidence], keep[: config.evidence])
     )
-    return Rewrite(skill=None if discover else name, failures=wrong, keep=right)
+    patch = Rewrite(skill=name, failures=wrong, keep=right)
+    discover = skill.utility < config.delta and skill.uses >= config.n_min
+    return [Rewrite(skill=None, failures=wrong), patch] if discover else [patch]
 
 
 @recipe(
@@ -135,6 +136,7 @@ def order_for(
     sees=(Channel.LABEL, Channel.EXECUTION),
     home=FAMILIES,
     small=FAMILIES.on(train=24, val=8, test=8, threads=1).at(rounds=1, retries=1),
+    demo=FAMILIES.on(train=80, val=32, test=120, threads=1).at(rounds=2, retries=2),
     ablation={"permuted": True},
     claim="Rewriting the skill to blame for a failure beats storing and retrieving alone.",
     arms={
@@ -165,15 +167,16 @@ def memento_skills(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> 
             if config.writing is Writing.READ_WRITE or retry == config.retries:
                 continue
             for (_, name), failures in culprits(failed, library, config.blame, retry).items():
-                order = order_for(name, failures, library_of(it, policy), solved, config)
-                candidate = it.update(writer, policy, order)
-                if candidate.version == policy.version:
-                    continue
-                sound = passes(it, policy, candidate, failures[0].task, train)
-                kept = replayed(it, candidate, solved.values())
-                if (sound and kept) or config.writing is Writing.UNGATED:
-                    written, lost = written + 1, lost + broken(it, policy, candidate, tasks.val)
-                    policy = candidate
+                for order in orders(name, failures, library_of(it, policy), solved, config):
+                    candidate = it.update(writer, policy, order)
+                    if candidate.version == policy.version:
+                        continue
+                    sound = passes(it, policy, candidate, failures[0].task, train)
+                    kept = replayed(it, candidate, solved.values())
+                    if (sound and kept) or config.writing is Writing.UNGATED:
+                        written, lost = written + 1, lost + broken(it, policy, candidate, tasks.val)
+                        policy = candidate
+                        break
         policy = it.update(RouterLearner(), policy, Pairs(pairs=tuple(pairs)))
         regressions = {"regressions_per_100_writes": 100 * lost / written} if written else {}
         it.measure(writes=written, **regressions, **standing(it, policy, tasks.val))

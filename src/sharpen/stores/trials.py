@@ -76,7 +76,7 @@ def broken(it: Scope, before: Policy, after: Policy, tasks: Sequence[Task]) -> i
 
 
 def standing(it: Scope, policy: Policy, tasks: Sequence[Task]) -> dict[str, float]:
-    """Numbers of a library on validation tasks: its size, how often skills that were written answer, recall."""
+    """A library on validation tasks: its size, the share that written skills answer, the routers' recall."""
     attempts = it.evaluate(policy, tasks, name="val").attempts
     learned = [float(attempt.outcome["learned"] == 1.0) for attempt in attempts]
     place = it.scope("recall", purpose=Purpose.EVALUATION)
