@@ -1,11 +1,13 @@
 """Learn to route: a linear embedding of hashed n-grams, trained by multi-positive InfoNCE.
 
-For each skill d with questions Q+ that it answered right, among all questions Q of the batch,
+With s the cosine of the embeddings of a skill's description and of a question, over all skills D and
+questions Q of the training round, of which D+(q) answered q right and Q+(d) were answered right by d:
 
-    loss(d) = -log( sum_{q in Q+} exp(s(d, q) / tau) / sum_{q in Q} exp(s(d, q) / tau) )
+    loss = mean_q -log( sum_{d in D+(q)} exp(s / tau) / sum_{d in D} exp(s / tau) )
+         + mean_d -log( sum_{q in Q+(d)} exp(s / tau) / sum_{q in Q} exp(s / tau) )
 
-with s the cosine of the embeddings of d's description and of q. The questions of other skills are the
-negatives. Training is full-batch, on one thread, from the same random start each time.
+The second term alone is content when a skill attracts one of its kinds of questions; the first asks for each
+question. Training is full-batch, on one thread, from the same random start each time.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class RouterLearner(Record):
     """Size of an embedding."""
     tau: float = Field(default=0.1, gt=0)
     """Temperature of the scores."""
-    steps: int = Field(default=60, ge=1)
+    steps: int = Field(default=20, ge=1)
     """Optimizer steps over all pairs."""
     lr: float = Field(default=0.02, gt=0)
     """Learning rate of Adam."""
@@ -79,17 +81,19 @@ class RouterLearner(Record):
         names = sorted({pair.skill for pair in pairs})
         texts = [skill.routing_text for skill in library.skills if skill.name in names]
         with _one_thread():
-            questions = torch.from_numpy(bags([pair.question for pair in pairs]))
+            asked = sorted({pair.question for pair in pairs})
+            questions = torch.from_numpy(bags(asked))
             skills = torch.from_numpy(bags(texts))
-            positive = torch.tensor([[pair.skill == name for pair in pairs] for name in names])
+            right = {(pair.skill, pair.question) for pair in pairs}
+            positive = torch.tensor([[(name, question) in right for question in asked] for name in names])
             start = torch.randn(BUCKETS, self.dimensions, generator=torch.Generator().manual_seed(0))
             weights = (start / self.dimensions**0.5).requires_grad_()
             optimizer = torch.optim.Adam([weights], lr=self.lr)
             losses = []
             for _ in range(self.steps):
                 scores = _cosines(skills @ weights, questions @ weights) / self.tau
-                right = scores.masked_fill(~positive, -torch.inf)
-                loss = (scores.logsumexp(1) - right.logsumexp(1)).mean()
+                own = scores.masked_fill(~positive, -torch.inf)
+                loss = sum((scores.logsumexp(side) - own.logsumexp(side)).mean() for side in (0, 1))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
