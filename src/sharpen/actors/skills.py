@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pydantic import JsonValue
+
 from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import Decoding, Job, Policy
@@ -107,8 +109,9 @@ class SkillUser:
         return [_attempt(policy, library, *pair) for pair in zip(jobs, trails, strict=True)]
 
     def _contents(self, policy: Policy, part: str) -> Mapping[str, bytes] | None:
-        artifact = policy.parts.get(part)
-        return artifact and {name: self.stage.store.get(sha) for name, sha in artifact.files.items()}
+        if (artifact := policy.parts.get(part)) is None:
+            return None
+        return {name: self.stage.store.get(sha) for name, sha in artifact.files.items()}
 
     def _run(self, skill: Skill, questions: Sequence[str]) -> list[Said]:
         program = digest(skill.code)
@@ -158,11 +161,13 @@ def _attempt(policy: Policy, library: Library, job: Job, trail: Sequence[tuple[s
     name, said = trail[-1] if trail else ("", Said("", "there is no further skill"))
     skill = library.get(name)
     vain = [Turn(author=Author.TOOL, text=f"{tried}: {heard.reason}") for tried, heard in trail[:-1]]
-    outcome = {
+    outcome: dict[str, JsonValue] = {
         "skill": name,
         "failed": float(not said.answer),
         "learned": float(bool(skill and skill.writes)),
     }
+    if not said.answer:
+        outcome["reason"] = said.reason
     return Attempt(
         task=job.task.key,
         index=job.index,
@@ -174,5 +179,5 @@ def _attempt(policy: Policy, library: Library, job: Job, trail: Sequence[tuple[s
         ),
         round=job.round,
         steps=len(trail),
-        outcome=outcome if said.answer else {**outcome, "reason": said.reason},
+        outcome=outcome,
     )

@@ -1,4 +1,4 @@
-"""Tasks made of tasks: with exchanged answers, for ablations; with other numbers, for tests without answers."""
+"""Tasks made of tasks: with exchanged answers, for ablations; with other digits, for tests of behaviour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exchanged(tasks: Sequence[Task]) -> tuple[Task, ...]:
 
 
 def renumbered(task: Task, copies: int = 4) -> tuple[Task, ...]:
-    """Different copies of a question with other digits in the place of its own; nobody knows their answers."""
+    """Different copies of a question with other digits in the place of its own; their answers are unknown."""
     rng = random_for("renumbered", task.key)
     texts = [re.sub(r"[1-9]", lambda _: str(rng.randint(1, 9)), task.question) for _ in range(copies)]
     return tuple(Task.ask(text, "unknown") for text in dict.fromkeys(texts))

@@ -95,7 +95,7 @@ class RouterLearner(Record):
                 own = scores.masked_fill(~positive, -torch.inf)
                 loss = sum((scores.logsumexp(side) - own.logsumexp(side)).mean() for side in (0, 1))
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 losses.append(round(loss.item(), 6))
             return weights.detach().numpy(), losses

@@ -1,12 +1,12 @@
 """A writer of skills without a model: it edits small programs, line by line, until they fit the failures.
 
 How much it knows: a program is a chain of lines `x = EXPRESSION` over the question's text, and the space of
-lines below is all there is: where to look (after a colon, in the last line), what to take out (numbers, words,
-listed items, quotations, letters), list operations (sort, reverse, drop, once each), reductions (sum, product,
-extremes, gcd, lcm, counts, joins, expressions of two or three items) and steps on one value. It holds no
-answers, no words of any question and no task family. A new skill is the best-fitting chain; a patch inserts,
-replaces or deletes one line of the blamed program, maybe only `if` a word stands in the question, where the
-words come from the failing questions. Candidates are tried in the sandbox, at most `budget` a call.
+lines below is all there is: where to look (after a colon, in the last line), what to take out (numbers,
+words, listed items, quotations, letters), list operations (sort, reverse, drop, once each), reductions (sum,
+product, extremes, gcd, lcm, counts, joins, expressions of two or three items) and steps on one value. It
+holds no answers, no words of any question and no task family. A new skill is the best-fitting chain; a patch
+inserts, replaces or deletes one line of the blamed program, maybe only `if` a word stands in the question;
+the words come from the failing questions. Candidates are tried in the sandbox, at most `budget` a call.
 """
 
 from __future__ import annotations

@@ -24,9 +24,7 @@ from sharpen.models.loading import render_messages
 from sharpen.stores.skills import CODE, MAX_FILE, TEXT, Library, Skill, read_library
 
 FENCE = re.compile(r"```(?P<kind>markdown|md|python|py)[ \t]*\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE)
-STOP_WORDS = frozenset(
-    "the and for are was this that these those with your you give only as of to in is it".split()
-)
+STOP_WORDS = frozenset(["the", "and", "for", "are", "was", "this", "that", "these", "those", "with", "you"])
 DESCRIBED = 30
 """Words of a description made from questions."""
 
@@ -57,7 +55,7 @@ def library_of(work: Workbench, policy: Policy) -> Library:
 
 
 def described(questions: Sequence[str]) -> str:
-    """When to use a skill for these questions: the words that most of them share, in the first one's order."""
+    """When to use a skill: the words that most of these questions share, in the order of the first."""
     counts = Counter(word for question in questions for word in set(_words(question)))
     shared = [word for word in dict.fromkeys(_words(questions[0])) if 2 * counts[word] > len(questions)]
     return "Questions with the words: " + " ".join(shared[:DESCRIBED] or ["any"])
@@ -122,9 +120,10 @@ def order(library: Library, batch: Rewrite) -> str:
         kept = [f"- {case.question}\n  right: {case.right}" for case in batch.keep]
         parts.append("It got these right, which must stay so:\n" + "\n".join(kept))
     parts.append(
-        "The skill must compute answers to any question of the kind and hold none of the answers above. Reply "
-        "with two blocks: ```markdown (--- name: kebab-case, description: one line --- and instructions) and "
-        "```python (standard library only; a function solve(question: str) -> str, None if it does not apply)."
+        "The skill must compute answers to any question of the kind and hold none of the answers above. "
+        "Reply with two blocks: ```markdown (--- name: kebab-case, description: one line --- and "
+        "instructions) and ```python (standard library only; a function solve(question: str) -> str, which "
+        "returns None if it does not apply)."
     )
     return "\n\n".join(parts)
 

@@ -10,11 +10,12 @@ patched. A write that fails its unit test, or breaks what was solved, is rolled 
 
 Where paper and code differ: the published code has no learning loop; delta, n_min, tau and the test protocol
 are not given and are ours. Changed: skills answer by their code in a sandbox, with no acting model between.
-A sweep tries all open tasks at once and writes once per blamed skill and kind of question. A failed task is
-also tried with the next skills of the ranking; if one is right, the router is to blame and nothing is written.
-Unit test: the failing question comes right alone, and copies of it with other numbers are answered. U is
-smoothed; counters start anew with new code. Writes that hold training answers are refused. Left out: tips,
-and workflows of several skills. The offline writer's space is stated in learners/skill_edits.py.
+A sweep tries all open tasks at once; a kind of question that fails gets one write per blamed skill. A failed
+task is also tried with the next skills of the ranking: if one is right the router is to blame, nothing is
+written. A discovery that is rolled back is followed by a patch. Unit test: the failing question comes right
+alone, and copies of it with other numbers are answered. U is smoothed; counters start anew with new code.
+Writes that hold training answers are refused. The router is a linear one, trained on the round's own pairs.
+Left out: tips, workflows of several skills. The offline writer's space is in learners/skill_edits.py.
 
 Expected: on many questions of few families accuracy ends 10 points and more above `read_write`, which counts
 and learns to route but rewrites nothing; on a grab-bag nothing is gained; `ungated` breaks more per write.

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ def words(text: str) -> list[str]:
 def features(text: str) -> tuple[int, ...]:
     """Hash places of the text's words, word pairs and letter triples of words, each once."""
     row = words(text)
-    grams = set(row) | {f"{a} {b}" for a, b in zip(row, row[1:], strict=False)}
+    grams = set(row) | {f"{a} {b}" for a, b in pairwise(row)}
     grams |= {f"#{word[i : i + 3]}" for word in row for i in range(len(word) - 2)}
     return tuple(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams}))
 

@@ -8,7 +8,7 @@ they stand (numbers as numbers where all are), so take families whose answers ha
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from typing import Any
 
@@ -39,7 +39,7 @@ def draw(data_seed: int, *, families: list[str] = FAMILIES, each: int = 0) -> It
     return _in_turn(streams)
 
 
-def _in_turn(streams: list[Iterator[Task]]) -> Iterator[Task]:
+def _in_turn(streams: Sequence[Iterator[Task]]) -> Iterator[Task]:
     """One of each stream by turns, until one of them ends."""
     for stream in cycle(streams):
         task = next(stream, None)
