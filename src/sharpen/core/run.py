@@ -7,6 +7,7 @@ where it stopped, and ends in the same bytes.
 
 from __future__ import annotations
 
+import random
 import shutil
 import typing
 from collections import Counter
@@ -21,7 +22,7 @@ from sharpen.core.engine import Done, Engine, Read, Verifier
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
-from sharpen.core.seeds import seed_for
+from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.core.verdict import Verdict, value_of
@@ -222,6 +223,10 @@ class Scope:
         )
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
+
+    def random(self, *purpose: object) -> random.Random:
+        """A generator of the run's seed and this place, for chance in the plain Python between verbs."""
+        return random_for(self._engine.seed, self._engine.recipe, self._path, *purpose)
 
     def contents(self, artifact: Artifact) -> dict[str, bytes]:
         """Bytes of an artifact's files by name, for the plain Python between verbs."""

@@ -7,7 +7,7 @@ questions Q of the training round, of which D+(q) answered q right and Q+(d) wer
          + mean_d -log( sum_{q in Q+(d)} exp(s / tau) / sum_{q in Q} exp(s / tau) )
 
 The second term alone is content when a skill attracts one of its kinds of questions; the first asks for each
-question. Training is full-batch, on one thread, from the same random start each time.
+question. Training is full-batch, on one thread, from a random start of the run's seed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RouterLearner(Record):
         known = tuple(pair for pair in batch.pairs if library.get(pair.skill) is not None)
         if len({pair.skill for pair in known}) < 2:
             return Updated(policy=policy)
-        weights, losses = self._train(library, known)
+        weights, losses = self._train(library, known, work.seed)
         from safetensors.numpy import save
 
         artifact = Artifact(
@@ -75,7 +75,7 @@ class RouterLearner(Record):
         report = {"pairs": len(known), "first_loss": losses[0], "last_loss": losses[-1]}
         return Updated(policy=policy.with_part(artifact, PART), report=report)
 
-    def _train(self, library: Library, pairs: tuple[Pair, ...]) -> tuple[Any, list[float]]:
+    def _train(self, library: Library, pairs: tuple[Pair, ...], seed: int) -> tuple[Any, list[float]]:
         import torch
 
         names = sorted({pair.skill for pair in pairs})
@@ -86,7 +86,7 @@ class RouterLearner(Record):
             skills = torch.from_numpy(bags(texts))
             right = {(pair.skill, pair.question) for pair in pairs}
             positive = torch.tensor([[(name, question) in right for question in asked] for name in names])
-            start = torch.randn(BUCKETS, self.dimensions, generator=torch.Generator().manual_seed(0))
+            start = torch.randn(BUCKETS, self.dimensions, generator=torch.Generator().manual_seed(seed))
             weights = (start / self.dimensions**0.5).requires_grad_()
             optimizer = torch.optim.Adam([weights], lr=self.lr)
             losses = []
