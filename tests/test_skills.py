@@ -185,7 +185,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "starter": ("import subprocess\ndef solve(q):\n    return subprocess.run(['id']).stdout\n", ""),
     "forger": (
         "import os\nos.write(1, b'{{\"i\": 9}}\\n[[[[')\ndef solve(q):\n    raise KeyError(q)\n",
-        "KeyError",
+        "garbled",
     ),
     "broken": ("def solve(q:\n", "SyntaxError"),
 }

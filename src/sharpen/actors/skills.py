@@ -22,7 +22,7 @@ from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.records import digest
-from sharpen.sandbox.process import Limits, Ran, run_python
+from sharpen.sandbox.process import Limits, Ran, Status, run_python
 from sharpen.stores.routing import PART, open_router, ranked
 from sharpen.stores.skills import Library, Skill, read_library
 
@@ -153,6 +153,8 @@ def _said(row: Mapping[str, Any]) -> Said:
 
 
 def _reason(ran: Ran) -> str:
+    if ran.status is Status.OK:
+        return "it garbled what it was to report"
     return f"the process ended early: {ran.status} {ran.reason or ran.stderr}".strip()[:200]
 
 
