@@ -7,6 +7,7 @@ where it stopped, and ends in the same bytes.
 
 from __future__ import annotations
 
+import random
 import shutil
 import typing
 from collections import Counter
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Done, Engine, Read, Verifier
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
-from sharpen.core.seeds import seed_for
+from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.core.verdict import Verdict, value_of
@@ -221,6 +223,14 @@ class Scope:
         )
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
+
+    def random(self, *purpose: object) -> random.Random:
+        """A generator of the run's seed and this place, for chance in the plain Python between verbs."""
+        return random_for(self._engine.seed, self._engine.recipe, self._path, *purpose)
+
+    def contents(self, artifact: Artifact) -> dict[str, bytes]:
+        """Bytes of an artifact's files by name, for the plain Python between verbs."""
+        return {name: self._engine.store.get(sha) for name, sha in artifact.files.items()}
 
     def evaluate(
         self, policy: Policy, tasks: Sequence[Task], *, name: str, purpose: Purpose = Purpose.EVALUATION

@@ -1,0 +1,1 @@
+"""What policies keep beside weights: libraries of skills, and the ways of finding things in them."""
