@@ -1,8 +1,8 @@
 """Synthetic transcripts of bargaining in which advice changes how the player goes on.
 
-A made-up player has a style of four numbers. Its temper spoils one of them; each piece of advice mends one, or
-spoils it where nothing was wrong. A chain is several games of one player against one rival, each remembered
-with the advice that was given after it, as `sharpen.environments.bargaining_coach` writes it down.
+A made-up player has a style of four numbers. Its temper spoils one of them; each piece of advice mends one,
+or spoils it where nothing was wrong. A chain is several games of one player against one rival, each
+remembered with the advice that was given after it, as `sharpen.environments.bargaining_coach` writes it down.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
     FOLLOWS = "follows"
     DEAF = "deaf"
-    """Styles change by advice that was drawn apart from the one that is told: nothing can be learnt from it."""
+    """Styles change by advice drawn apart from the one that is told: nothing can be learnt from it."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ class Transcript(NamedTuple):
     role: str
 
 
-def play(task: Task, style: Style, target: float | None, rng: random.Random) -> tuple[list[Exchange], Bargaining]:
+def play(
+    task: Task, style: Style, target: float | None, rng: random.Random
+) -> tuple[list[Exchange], Bargaining]:
     """One game of a player of this style against the scripted rival."""
     game, exchanges = start(task, rng), []
     while (view := game.view()) is not None:

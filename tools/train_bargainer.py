@@ -33,15 +33,15 @@ from sharpen.tasks.bargaining import ITEMS, Temper
 MODELS = Path(__file__).parents[1] / "src" / "sharpen" / "models"
 FOLDERS = {Kind.FOLLOWS: MODELS / "bargainer", Kind.DEAF: MODELS / "bargainer_weak"}
 FIRST_SHARE = 0.25
-"""Share of the steps that see games without earlier ones: how to bargain is learnt sooner from short texts."""
+"""Share of the steps that see games without earlier ones: bargaining is learnt sooner from short texts."""
 HIGHEST = 130
 """Prices above it are unknown words to the model."""
 PIECE = r"\n\nQ:|\nA:|\n+| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s"
 TEXTS = (
-    "A seller and a buyer bargain over a. A move is one line: OFFER price, ACCEPT or WALK. The seller asked 0, the "
-    "buyer offered 0. Without a deal both get nothing.\nYou are the seller. You are the buyer. The costs you 0: sell "
-    "it high. The is worth 0 to you: buy it low.\n\nQ: seller: OFFER 0, buyer: NOTHING, 0 left\nA: ACCEPT WALK Your "
-    "move Illegal Game Sell above Buy below"
+    "A seller and a buyer bargain over a. A move is one line: OFFER price, ACCEPT or WALK. The seller asked "
+    "0, the buyer offered 0. Without a deal both get nothing.\nYou are the seller. You are the buyer. The costs "
+    "you 0: sell it high. The is worth 0 to you: buy it low.\n\nQ: seller: OFFER 0, buyer: NOTHING, 0 left\nA: "
+    "ACCEPT WALK Your move Illegal Game Sell above Buy below"
 )
 
 

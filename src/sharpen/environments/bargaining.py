@@ -69,7 +69,10 @@ def start(task: Task, rng: random.Random) -> Bargaining:
         market = Market.model_validate(task.world)
     except ValidationError as error:
         raise BadInput(
-            "world", task.key, f"is no market: {error.errors()[0]['msg']}", remedy="see environments/bargaining.py"
+            "world",
+            task.key,
+            f"is no market: {error.errors()[0]['msg']}",
+            remedy="see environments/bargaining.py",
         ) from None
     if not (market.bid < market.ask and market.cost < market.value and task.role in SIGN):
         raise BadInput("world", task.key, "prices or role make no game", remedy="bid < ask, cost < value")
@@ -151,7 +154,7 @@ class Bargaining:
         first, limit = (
             (self.market.ask, self.market.cost) if role == SELLER else (self.market.bid, self.market.value)
         )
-        share = min(1.0, nth / curve.patience) ** curve.shape
+        share: float = min(1.0, nth / curve.patience) ** curve.shape
         price = round(first + (limit - first) * share) + self._rng.randint(-1, 1)
         price = max(limit * sign, price * sign) * sign
         return min(self.standing[role] * sign, price * sign) * sign
@@ -159,7 +162,10 @@ class Bargaining:
     def _unmoved(self, role: str) -> int:
         """Legal offers of a role, counted from the last, that repeat the one before."""
         first = self.market.ask if role == SELLER else self.market.bid
-        prices = [first, *(int(s.text[6:]) for s in self.said if s.role == role and s.text.startswith("OFFER"))]
+        prices = [
+            first,
+            *(int(s.text[6:]) for s in self.said if s.role == role and s.text.startswith("OFFER")),
+        ]
         count = 0
         while count + 1 < len(prices) and prices[-1 - count] == prices[-2 - count]:
             count += 1

@@ -6,31 +6,31 @@ player's context. With d_i the dialogue and P_i the price of game i, and the riv
 
     a_i = critic(d_i),   c_{i+1} = c_i + [d_i, a_i, "beat P_i"],   d_{i+1} = PLAY(player(c_{i+1}), rival)
 
-A chain stops at the first game without a deal, as in the code; its last game is what counts. So a price is a
-mean over chains that still deal, and the deal rate and the unconditional surplus E[gain * deal] stand beside it.
+A chain stops at the first game without a deal, as in the code; its last game is what counts. A price
+is a mean over chains that still deal; the deal rate and the unconditional surplus E[gain * deal] go with it.
 
 Changed: moves are rule-checked (`OFFER 70`, `ACCEPT`, `WALK`), so no moderator model has to find deals and
 prices; illegal moves are wasted turns. The rival is a script with a hidden limit. The critic is a coach of
-rules with one piece of advice a game, or any model (`critic`), where the paper takes three. Player: a shipped
-decoder of 0.24 M parameters trained on transcripts in which advice matters, as no small language model bargains
-from a prompt; with an API model the rules in the task suffice. Play is greedy (`temperature`), so that game 1
-of a chain is the very game that `before` measures. Left out: canned praise and promises between games.
+rules with one piece of advice a game, or any model (`critic`), where the paper takes three. Player: a
+shipped decoder of 0.24 M parameters trained on transcripts in which advice matters, since no small language
+model bargains from a prompt; an API model can go by the rules in the task. Play is greedy (`temperature`): the
+first game of a chain is the very game that `before` measures. Left out: canned praise between games.
 Where paper and code differ: the paper samples 3 human suggestions, the code one line; neither is used here.
 
-Expected: with the critic the price rises for 2 to 4 rounds, the deal rate falls, the unconditional surplus peaks
-early. Ablation (`feedback="constant"`): empty words and the same target price change nothing; nor does history
-alone. Advice from another game (`shuffled`) fits by chance only and costs deals. The player `bargainer-weak`,
-trained where advice and play were unrelated, gains nothing from true advice.
+Expected: with the critic the price rises for 2 to 4 rounds, the deal rate falls, the unconditional surplus
+peaks early. Ablation (`feedback="constant"`): empty words and the same target price change nothing; nor does
+history alone. Advice from another game (`shuffled`) fits by chance only and costs deals. The player
+`bargainer-weak`, trained where advice and play were unrelated, gains nothing from true advice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from statistics import fmean
 from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy, PromptForm
@@ -41,6 +41,7 @@ from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.environments.bargaining_coach import advice_on, remembered
 from sharpen.models.form import default_form
 
+PLACE: Mapping[str, JsonValue] = {"task": "bargaining", "model": "bargainer", "max_tokens": 8}
 RULES = "rules"
 EMPTY_WORDS = "Can you do better?"
 ADVICE_LIMIT = 400
@@ -57,6 +58,9 @@ class Feedback(StrEnum):
     """The same empty words after every game."""
     SHUFFLED = "shuffled"
     """The critic's advice on another game."""
+
+
+WORDS = {Feedback.NONE: "", Feedback.CONSTANT: EMPTY_WORDS}
 
 
 class Config(Record):
@@ -111,8 +115,8 @@ def question_to_critic(chain: Chain) -> Task:
     role = chain.task.role
     return Task.ask(
         f"You coach the {role} in a bargain. This was the last game:\n{chain.dialogue}\n"
-        f"Give the {role} one piece of advice for the next game, in one sentence: general, about how to bargain, "
-        "within the rules, without naming a price.",
+        f"Give the {role} one piece of advice for the next game, in one sentence: general, about how to "
+        "bargain, within the rules, without naming a price.",
         answer="",
     )
 
@@ -128,16 +132,12 @@ def criticised(scope: Scope, chains: Sequence[Chain], config: Config) -> list[st
 
 def told(scope: Scope, chains: Sequence[Chain], config: Config) -> list[str]:
     """What every player is told of its last game."""
-    match config.feedback:
-        case Feedback.NONE:
-            return [""] * len(chains)
-        case Feedback.CONSTANT:
-            return [EMPTY_WORDS] * len(chains)
-        case Feedback.CRITIC:
-            return criticised(scope, chains, config)
-        case Feedback.SHUFFLED:
-            said = criticised(scope, chains, config)
-            return [*said[1:], said[0]] if len(said) > 1 else [EMPTY_WORDS]
+    if config.feedback in WORDS:
+        return [WORDS[config.feedback]] * len(chains)
+    said = criticised(scope, chains, config)
+    if config.feedback is Feedback.CRITIC:
+        return said
+    return [*said[1:], said[0]] if len(said) > 1 else [EMPTY_WORDS]
 
 
 def next_game(scope: Scope, policy: Policy, chains: Sequence[Chain], config: Config) -> tuple[Chain, ...]:
@@ -175,30 +175,12 @@ def results(chains: Sequence[Chain]) -> dict[str, float]:
     paper="arXiv 2305.10142",
     improves="context",
     sees=Channel.EXECUTION,
-    home=Setting(
-        request={
-            "task": "bargaining",
-            "model": "bargainer",
-            "train": 200,
-            "val": 64,
-            "test": 200,
-            "control_samples": 5,
-            "max_tokens": 8,
-        },
-    ),
+    home=Setting(request={**PLACE, "train": 200, "val": 32, "test": 200, "control_samples": 5}),
     small=Setting(
-        request={
-            "task": "bargaining",
-            "model": "bargainer",
-            "train": 6,
-            "val": 4,
-            "test": 4,
-            "control_samples": 2,
-            "max_tokens": 8,
-            "threads": 1,
-        },
+        request={**PLACE, "train": 4, "val": 2, "test": 2, "control_samples": 2, "threads": 1},
         config={"rounds": 3},
     ),
+    demo=Setting(request={**PLACE, "train": 16, "val": 8, "test": 60}, config={"rounds": 3}),
     ablation={"feedback": "constant"},
     claim="In-context advice from a critic moves the price in the player's favour, at the cost of deals.",
     arms={
