@@ -38,10 +38,10 @@ HIGHEST = 130
 """Prices above it are unknown words to the model."""
 PIECE = r"\n\nQ:|\nA:|\n+| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s"
 TEXTS = (
-    "A seller and a buyer bargain over a. A move is one line: OFFER price, ACCEPT or WALK. The seller asked "
-    "0, the buyer offered 0. Without a deal both get nothing.\nYou are the seller. You are the buyer. The costs "
-    "you 0: sell it high. The is worth 0 to you: buy it low.\n\nQ: seller: OFFER 0, buyer: NOTHING, 0 left\nA: "
-    "ACCEPT WALK Your move Illegal Game Sell above Buy below"
+    "A seller and a buyer bargain over a. A move is one line: OFFER price, ACCEPT or WALK. "
+    "The seller asked 0, the buyer offered 0. Without a deal both get nothing.\nYou are the seller. "
+    "You are the buyer. The costs you 0: sell it high. The is worth 0 to you: buy it low.\n\nQ: seller: "
+    "OFFER 0, buyer: NOTHING, 0 left\nA: ACCEPT WALK Your move Illegal Game Sell above Buy below"
 )
 
 

@@ -13,8 +13,8 @@ Changed: moves are rule-checked (`OFFER 70`, `ACCEPT`, `WALK`), so no moderator 
 prices; illegal moves are wasted turns. The rival is a script with a hidden limit. The critic is a coach of
 rules with one piece of advice a game, or any model (`critic`), where the paper takes three. Player: a
 shipped decoder of 0.24 M parameters trained on transcripts in which advice matters, since no small language
-model bargains from a prompt; an API model can go by the rules in the task. Play is greedy (`temperature`): the
-first game of a chain is the very game that `before` measures. Left out: canned praise between games.
+model bargains from a prompt; an API model can go by the rules in the task. Play is greedy (`temperature`), so
+the first game of a chain is the very game that `before` measures. Left out: canned praise between games.
 Where paper and code differ: the paper samples 3 human suggestions, the code one line; neither is used here.
 
 Expected: with the critic the price rises for 2 to 4 rounds, the deal rate falls, the unconditional surplus
