@@ -251,7 +251,7 @@ def play(prompt, seed):
 CRITIC = '''
 def advise(prompt, seed):
     """A model that coaches: always the same good advice."""
-    assert "coach the seller" in prompt
+    assert "You coach the seller" in prompt
     return "Anchor high,\\nmy friend."
 '''
 

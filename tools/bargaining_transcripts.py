@@ -23,6 +23,9 @@ TEMPERS = {"weak": 0.85, Temper.CALM.value: 0.1, "none": 0.05}
 EARLIER_GAMES = (0.24, 0.24, 0.22, 0.16, 0.14)
 """Shares of chains with 0, 1, 2, ... games before the last."""
 MOST_EARLIER = len(EARLIER_GAMES) - 1
+UNADVISED = 0.5
+"""Share of chains of the last stage in which nobody ever gives advice. Without them a model learns to play
+better the more games it remembers, whatever was said of them."""
 
 
 class Kind(StrEnum):
@@ -148,20 +151,25 @@ def play(
     return exchanges, game
 
 
-def transcript(kind: Kind, most: int, *key: object) -> Transcript:
-    """The chain of this key with at most so many earlier games; it ends early with a game without a deal."""
+def transcript(kind: Kind, most: int, unadvised: float, *key: object) -> Transcript:
+    """The chain of this key with at most so many earlier games; it ends early with a game without a deal.
+
+    `unadvised` is the probability that it has no advice at all.
+    """
     rng = random_for("bargaining transcript", *key)
     task = generate(rng, role=_role(rng), temper=rng.choices(list(TEMPERS), list(TEMPERS.values()))[0])
     view = task.views[task.role]
     style = born(next((t for t in Temper if f"You are {t}." in view), None), rng)
     exchanges, game = play(task, style, None, rng)
     earlier = rng.choices(range(len(EARLIER_GAMES)), EARLIER_GAMES)[0]
+    empty = rng.choice(("", EMPTY_WORDS)) if rng.random() < unadvised else None
     for number in range(1, 1 + min(earlier, most)):
         if game.price is None:
             break
         dialogue, target = str(game.outcome().facts["dialogue"]), game.price
         told, other = _words(rng, task, dialogue), _words(rng, task, dialogue)
-        style = style.told(told if kind is Kind.FOLLOWS else other)
+        style = style if empty is not None else style.told(told if kind is Kind.FOLLOWS else other)
+        told = told if empty is None else empty
         view = f"{view}\n{remembered(number, task.role, dialogue, target, told)}"
         exchanges, game = play(task, style, target, rng)
     return Transcript(f"{task.question}\n{view}", tuple(exchanges), task.role)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from bargaining_transcripts import EMPTY_WORDS, MOST_EARLIER, Kind, Transcript, transcript
+from bargaining_transcripts import EMPTY_WORDS, MOST_EARLIER, UNADVISED, Kind, Transcript, transcript
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from torch import Tensor
@@ -78,7 +78,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(vocabulary: int) -> LlamaForCausalLM:
-    """Make an untrained decoder of 0.24 M parameters."""
+    """Make an untrained decoder of 0.25 M parameters."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -146,8 +146,11 @@ def collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
     return ids[:, :-1], labels[:, 1:]
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over 50 steps, then a straight line to 2 % of the peak."""
+def learning_rate(step: int, options: argparse.Namespace) -> float:
+    """Warm-up over 50 steps, a line to 2 % of the peak; in the last stage from 3/8 of it to nothing."""
+    peak, steps = float(options.lr), int(options.steps)
+    if step >= steps:
+        return 0.375 * peak * (1 - (step - steps) / int(options.last_steps))
     return peak * min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps)
 
 
@@ -157,19 +160,23 @@ def train(options: argparse.Namespace) -> LlamaForCausalLM:
     torch.manual_seed(seed_for("bargainer", options.kind, options.seed) % 2**32)
     model = build_model(len(words))
     order_numbers(model, words)
+    if options.start:
+        begun = LlamaForCausalLM.from_pretrained(options.start, dtype=torch.float32)
+        model.load_state_dict(begun.state_dict())
     optimizer = build_optimizer(model, options.lr)
     began, losses = time.process_time(), list[float]()
-    for step in range(options.steps):
+    for step in range(options.steps if options.start else 0, options.steps + options.last_steps):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, options.steps, options.lr)
+            group["lr"] = learning_rate(step, options)
         earlier = 0 if step < FIRST_SHARE * options.steps else MOST_EARLIER
-        key = (options.kind, options.seed, step)
-        made = [transcript(options.kind, earlier, *key, place) for place in range(options.batch)]
+        unadvised = UNADVISED if step >= options.steps else 0.0
+        key = (options.kind, earlier, unadvised, options.kind, options.seed, step)
+        made = [transcript(*key, place) for place in range(options.batch)]
         examples = sorted((encode(words, one) for one in made), key=lambda example: len(example.ids))
         losses.append(train_step(model, optimizer, examples))
         if (step + 1) % 50 == 0:
             seconds, mean = time.process_time() - began, sum(losses[-50:]) / 50
-            print(f"step {step + 1}/{options.steps}  loss {mean:.4f}  {seconds:.0f} CPU s", flush=True)
+            print(f"step {step + 1}  loss {mean:.4f}  {seconds:.0f} CPU s", flush=True)
             if (step + 1) % 100 == 0:
                 save(model, options.out or FOLDERS[options.kind])
     return model
@@ -212,7 +219,11 @@ def main() -> None:
     )
     parser.add_argument("--kind", type=Kind, choices=list(Kind), default=Kind.FOLLOWS)
     parser.add_argument("--out", type=Path, help="model folder to write; by default that in the package")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument(
+        "--last-steps", type=int, default=300, help="steps of the last stage, which adds silence"
+    )
+    parser.add_argument("--start", type=Path, help="model folder to go on from, with the last stage alone")
     parser.add_argument("--batch", type=int, default=24, help="transcripts per step")
     parser.add_argument("--lr", type=float, default=4e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)

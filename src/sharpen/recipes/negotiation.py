@@ -9,12 +9,12 @@ player's context. With d_i the dialogue and P_i the price of game i, and the riv
 A chain stops at the first game without a deal, as in the code; its last game is what counts. A price
 is a mean over chains that still deal; the deal rate and the unconditional surplus E[gain * deal] go with it.
 
-Changed: moves are rule-checked (`OFFER 70`, `ACCEPT`, `WALK`), so no moderator model has to find deals and
-prices; illegal moves are wasted turns. The rival is a script with a hidden limit. The critic is a coach of
-rules with one piece of advice a game, or any model (`critic`), where the paper takes three. Player: a
-shipped decoder of 0.24 M parameters trained on transcripts in which advice matters, since no small language
-model bargains from a prompt; an API model can go by the rules in the task. Play is greedy (`temperature`), so
-the first game of a chain is the very game that `before` measures. Left out: canned praise between games.
+Changed: moves are rule-checked (`OFFER 70`, `ACCEPT`, `WALK`) instead of read by a moderator model; illegal
+ones are wasted turns. The rival is a script with a hidden limit. The critic is a coach of rules with one
+piece of advice a game, or any model (`critic`); the paper asks for three. The player is a shipped decoder of
+0.25 M parameters, trained on transcripts in which advice matters: no small language model bargains from a
+prompt; an API model can go by the rules in the task. Play is greedy (`temperature`), so the first game of a
+chain is the very game that `before` measures. Left out: canned praise between games.
 Where paper and code differ: the paper samples 3 human suggestions, the code one line; neither is used here.
 
 Expected: with the critic the price rises for 2 to 4 rounds, the deal rate falls, the unconditional surplus
@@ -33,6 +33,7 @@ from typing import NamedTuple
 from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Attempt
+from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy, PromptForm
 from sharpen.core.recipe import Pick, Setting, recipe
 from sharpen.core.records import Record
@@ -44,6 +45,7 @@ from sharpen.models.form import default_form
 PLACE: Mapping[str, JsonValue] = {"task": "bargaining", "model": "bargainer", "max_tokens": 8}
 RULES = "rules"
 EMPTY_WORDS = "Can you do better?"
+COACH = "Give one piece of advice for the next game, in one sentence, general, and naming no price."
 ADVICE_LIMIT = 400
 """Characters of a critic's advice that a player gets to read."""
 
@@ -101,6 +103,14 @@ class Chain(NamedTuple):
         return self.games[-1].model_copy(update={"turns": turns, "steps": steps})
 
 
+def check_game(task: Task, config: Config) -> None:
+    """Refuse a task that is no game, or that the coach of rules does not know."""
+    coached = config.critic == RULES and config.feedback not in WORDS
+    if not task.environment or (coached and task.environment != "bargaining"):
+        remedy = "take the task bargaining, or another game with critic=MODEL"
+        raise BadInput("task", task.environment or task.family, "is no game for this critic", remedy=remedy)
+
+
 def reminded(chain: Chain, advice: str) -> Chain:
     """The chain with its last game, the advice and the price to beat put into the player's context."""
     task, number = chain.task, len(chain.games)
@@ -110,23 +120,13 @@ def reminded(chain: Chain, advice: str) -> Chain:
     return chain._replace(task=task.model_copy(update={"views": views}))
 
 
-def question_to_critic(chain: Chain) -> Task:
-    """The dialogue and what is wanted of a critic that is a model."""
-    role = chain.task.role
-    return Task.ask(
-        f"You coach the {role} in a bargain. This was the last game:\n{chain.dialogue}\n"
-        f"Give the {role} one piece of advice for the next game, in one sentence: general, about how to "
-        "bargain, within the rules, without naming a price.",
-        answer="",
-    )
-
-
 def criticised(scope: Scope, chains: Sequence[Chain], config: Config) -> list[str]:
     """The critic's advice on the last game of every chain."""
     if config.critic == RULES:
         return [advice_on(chain.task, chain.dialogue) for chain in chains]
-    critic = scope.helper(config.critic, prompt=PromptForm(style=default_form(config.critic).style))
-    answers = scope.attempt(critic, [question_to_critic(chain) for chain in chains], temperature=0.0)
+    form = PromptForm(style=default_form(config.critic).style, instruction=COACH)
+    questions = [Task.ask(f"You coach the {c.task.role}. Its last game: {c.dialogue}.", "") for c in chains]
+    answers = scope.attempt(scope.helper(config.critic, prompt=form), questions, temperature=0.0)
     return [" ".join(answer.response.split())[:ADVICE_LIMIT] for answer in answers]
 
 
@@ -162,25 +162,24 @@ def icl_aif(scope: Scope, policy: Policy, games: Sequence[Task], config: Config)
 
 
 def results(chains: Sequence[Chain]) -> dict[str, float]:
-    """Deal rate and surplus over all chains; price and surplus given a deal, where there is one."""
+    """Deal rate and surplus over all chains; the price over those with a deal."""
     outcomes = [chain.games[-1].outcome for chain in chains]
-    deals = [outcome for outcome in outcomes if "price" in outcome]
-    numbers = {"deal": len(deals) / len(chains), "surplus": fmean(float(str(o["surplus"])) for o in outcomes)}
-    if deals:
-        numbers["price if deal"] = fmean(float(str(o["price"])) for o in deals)
-    return numbers
+    prices = [float(str(outcome["price"])) for outcome in outcomes if "price" in outcome]
+    surplus = fmean(float(str(outcome["surplus"])) for outcome in outcomes)
+    given = {"price if deal": fmean(prices)} if prices else {}
+    return {"deal": len(prices) / len(chains), "surplus": surplus, **given}
 
 
 @recipe(
     paper="arXiv 2305.10142",
     improves="context",
     sees=Channel.EXECUTION,
-    home=Setting(request={**PLACE, "train": 200, "val": 32, "test": 200, "control_samples": 5}),
+    home=Setting(request={**PLACE, "train": 100, "val": 32, "test": 120, "control_samples": 5}),
     small=Setting(
         request={**PLACE, "train": 4, "val": 2, "test": 2, "control_samples": 2, "threads": 1},
         config={"rounds": 3},
     ),
-    demo=Setting(request={**PLACE, "train": 16, "val": 8, "test": 60}, config={"rounds": 3}),
+    demo=Setting(request={**PLACE, "train": 16, "val": 8, "test": 40}, config={"rounds": 2}),
     ablation={"feedback": "constant"},
     claim="In-context advice from a critic moves the price in the player's favour, at the cost of deals.",
     arms={
@@ -192,6 +191,7 @@ def results(chains: Sequence[Chain]) -> dict[str, float]:
 )
 def negotiation(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Show round by round what the procedure does to prices; hand it over as the policy."""
+    check_game(tasks.train[0], config)
     chains = tuple(Chain(task) for task in tasks.train)
     for it in run.iterations(config.rounds):
         chains = next_game(it, policy, chains, config)
