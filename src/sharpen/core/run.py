@@ -67,6 +67,13 @@ class Scope:
         name = verb if nth == 1 else f"{verb}~{nth}"
         return f"{self._path}/{name}" if self._path else name
 
+    def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
+        """Open a second model (critic, rival, writer) and return it as a policy."""
+        models = self._engine.models
+        if spec not in models:
+            models[spec] = self._engine.opening(spec)
+        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
+
     def configure(self, choose: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Choose settings for this round; `choose` gets a nested scope first and may probe with it."""
         return self._nested("configure", choose, *args, **kwargs)
@@ -257,13 +264,6 @@ class Run(Scope):
         """Declare what the method starts from: `before` and both controls are of this policy."""
         self._engine.start = self._engine.incumbent = policy
         return policy
-
-    def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
-        """Open a second model (critic, rival, writer) and return it as a policy."""
-        models = self._engine.models
-        if spec not in models:
-            models[spec] = self._engine.opening(spec)
-        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
 
     def workflow(
         self,
