@@ -1,0 +1,1 @@
+"""What improvement leaves behind: archives of candidates, programs, memories."""
