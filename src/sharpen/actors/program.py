@@ -16,6 +16,7 @@ from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.stores.pipelines import Answer, Pipeline, Unusable, answer, parse_pipeline
 
 TASK_FILE = "task.json"
+"""File of a program that is carried out."""
 
 
 def open_actor(stage: Stage) -> Programmed:

@@ -7,6 +7,7 @@ where it stopped, and ends in the same bytes.
 
 from __future__ import annotations
 
+import random
 import shutil
 import typing
 from collections import Counter
@@ -20,7 +21,7 @@ from sharpen.core.engine import Done, Engine, Read, Verifier
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
-from sharpen.core.seeds import seed_for
+from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.core.verdict import Verdict, value_of
@@ -58,6 +59,10 @@ class Scope:
         loop = self._key("round")
         for number in range(1, count + 1):
             yield Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator for the recipe's own draws here; asking again for one purpose draws the same numbers."""
+        return random_for(self._engine.seed, self._engine.recipe, self._path, purpose)
 
     def _key(self, verb: str) -> str:
         self._counts[verb] += 1

@@ -7,17 +7,23 @@ wrong, and what earlier edits were followed by. Held-out scores are no part of i
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import Field
 
-from sharpen.core.records import Record
+from sharpen.core.artifact import Artifact, ArtifactStore, Kind
+from sharpen.core.policy import Policy
+from sharpen.core.records import Record, decode, digest, encode
+from sharpen.core.seeds import random_for
+from sharpen.core.updater import Updated, Workbench
 from sharpen.search.mutation import varied
-from sharpen.stores.pipelines import MAX_RULES, Pipeline, Rule, answer, first_word
+from sharpen.stores.pipelines import MAX_RULES, Pipeline, Rule, answer, first_word, parse_pipeline
 
 LEAST, MOST = 0.02, 50.0
+TASK_FILE, IMPROVER_FILE = "task.json", "improver.json"
+"""The two files of a program that improves itself."""
 
 
 class Aim(StrEnum):
@@ -73,11 +79,20 @@ class DomainReport(NamedTuple):
     examples: tuple[Example, ...]
 
 
-class Past(NamedTuple):
-    """What an edit was part of: its kind, and by how much the child's training score differed."""
+class Tally(NamedTuple):
+    """How often edits of a kind were made, and how often the child's training score was above its parent's."""
 
-    kind: str
-    gain: float
+    tries: int
+    gains: int
+
+
+class Brief(Record):
+    """All that an improver is told."""
+
+    report: Mapping[str, DomainReport]
+    """By domain, of training tasks."""
+    past: Mapping[str, Tally] = Field(default_factory=dict)
+    """By kind of edit."""
 
 
 class Edited(NamedTuple):
@@ -87,15 +102,9 @@ class Edited(NamedTuple):
     kinds: tuple[str, ...]
 
 
-def improved(
-    improver: Improver,
-    pipeline: Pipeline,
-    report: Mapping[str, DomainReport],
-    past: Sequence[Past],
-    rng: random.Random,
-) -> Edited:
+def improved(improver: Improver, pipeline: Pipeline, brief: Brief, rng: random.Random) -> Edited:
     """The improver's child of a pipeline."""
-    chances = _chances(improver, past)
+    chances, report = _chances(improver, brief.past), brief.report
     kinds = []
     for _ in range(improver.edits):
         example = rng.choice(report[_domain(improver.aim, report, rng)].examples)
@@ -115,14 +124,11 @@ def self_edited(improver: Improver, rng: random.Random) -> Improver:
     return varied(improver, names, rng)
 
 
-def _chances(improver: Improver, past: Sequence[Past]) -> list[float]:
+def _chances(improver: Improver, past: Mapping[str, Tally]) -> list[float]:
     """Weight of each kind, times its rate of gains so far (one of four assumed before) to the `recall`."""
-    tries = {kind: 4.0 for kind in KINDS}
-    gains = {kind: 1.0 for kind in KINDS}
-    for event in past:
-        tries[event.kind] += 1
-        gains[event.kind] += event.gain > 0
-    return [getattr(improver, kind) * (gains[kind] / tries[kind]) ** improver.recall for kind in KINDS]
+    tallies = [past.get(kind, Tally(0, 0)) for kind in KINDS]
+    rates = [(1 + tally.gains) / (4 + tally.tries) for tally in tallies]
+    return [getattr(improver, kind) * rate**improver.recall for kind, rate in zip(KINDS, rates, strict=True)]
 
 
 def _domain(aim: Aim, report: Mapping[str, DomainReport], rng: random.Random) -> str:
@@ -161,3 +167,67 @@ def _nudged(rule: Rule, rng: random.Random) -> Rule:
     weights, column = list(rule.weights), rng.randrange(len(rule.weights))
     weights[column] = min(4, max(-4, weights[column] + rng.choice((-1, 1))))
     return rule.model_copy(update={"weights": tuple(weights)})
+
+
+class Founding(Record):
+    """Updater that gives a policy its first program."""
+
+    pipeline: Pipeline = Pipeline()
+    improver: Improver = Improver()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the program."""
+        return digest(self)
+
+    def update(self, work: Workbench, policy: Policy, batch: object) -> Updated:
+        """The policy with the program."""
+        return Updated(policy=_programmed(work.store, policy, self.pipeline, self.improver, ()))
+
+
+class SelfEditing(Record):
+    """Updater that has a policy's program edited by its own improver."""
+
+    evolving: bool
+    """Whether the improver is edited too, by a change of one habit a child."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the settings."""
+        return digest(self)
+
+    def update(self, work: Workbench, policy: Policy, batch: Brief) -> Updated:
+        """The child; its artifact's metadata names the edits."""
+        pipeline, improver = program_of(work.store, policy)
+        rng = random_for(work.seed, "edit")
+        edited = improved(improver, pipeline, batch, rng)
+        habits = self_edited(improver, rng) if self.evolving else improver
+        return Updated(policy=_programmed(work.store, policy, edited.pipeline, habits, edited.kinds))
+
+
+def program_of(store: ArtifactStore, policy: Policy) -> tuple[Pipeline, Improver]:
+    """Both parts of a policy's program."""
+    files = policy.parts[Kind.PROGRAM].files
+    return parse_pipeline(store.get(files[TASK_FILE])), decode(Improver, store.get(files[IMPROVER_FILE]))
+
+
+def with_part_of(policy: Policy, other: Policy, file: str) -> Policy:
+    """The policy with one file of its program taken from another's."""
+    own, others = policy.parts[Kind.PROGRAM], other.parts[Kind.PROGRAM]
+    return policy.with_part(own.model_copy(update={"files": {**own.files, file: others.files[file]}}))
+
+
+def kinds_of(policy: Policy) -> tuple[str, ...]:
+    """The kinds of the edits that made a policy's program of its parent's."""
+    kinds = policy.parts[Kind.PROGRAM].metadata.get("edits", ())
+    return tuple(map(str, kinds)) if isinstance(kinds, list | tuple) else ()
+
+
+def _programmed(
+    store: ArtifactStore, policy: Policy, pipeline: Pipeline, improver: Improver, kinds: tuple[str, ...]
+) -> Policy:
+    files = {TASK_FILE: store.put(encode(pipeline)), IMPROVER_FILE: store.put(encode(improver))}
+    metadata = {"edits": list(kinds)}
+    return policy.with_part(
+        Artifact(kind=Kind.PROGRAM, files=files, parents=(policy.version,), metadata=metadata)
+    )

@@ -42,7 +42,11 @@ def varied(record: R, names: Sequence[str], rng: random.Random, spread: float = 
         case int():
             low, high = bounds(info)
             far = rng.random() < FAR
-            changed = rng.randint(int(low), int(high)) if far else int(min(high, max(low, value + rng.choice((-1, 1)))))
+            changed = (
+                rng.randint(int(low), int(high))
+                if far
+                else int(min(high, max(low, value + rng.choice((-1, 1)))))
+            )
         case float():
             low, high = bounds(info)
             changed = round(min(high, max(low, value * math.exp(rng.gauss(0, spread)))), 4)

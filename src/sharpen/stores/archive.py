@@ -78,6 +78,8 @@ class Node(Record):
     patch: tuple[str, ...] = ()
     """What was changed, one note an edit."""
     scores: tuple[Score, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Keys of training tasks it failed."""
     flags: tuple[Flag, ...] = ()
     detail: str = ""
     """Why it is flagged, in words."""
@@ -116,6 +118,13 @@ class Archive(Record):
         while (parent := self.nodes[chain[-1]].parent) is not None:
             chain.append(parent)
         return tuple(chain)
+
+    def patched(self, parent: Node, policy: Policy, patch: Sequence[str]) -> Node:
+        """The next node, not yet scored; flagged if the patch is empty."""
+        flags = (Flag.EMPTY,) if policy.version == parent.policy.version else ()
+        return Node(
+            number=len(self.nodes), policy=policy, parent=parent.number, patch=tuple(patch), flags=flags
+        )
 
     def children(self) -> dict[int, int]:
         """Number of usable children of every node."""

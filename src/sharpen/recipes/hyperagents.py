@@ -1,0 +1,221 @@
+"""Hyperagents: a program that improves itself, its own improver included, inside an archive.
+
+Paper: Zhang and others, "Hyperagents", arXiv 2603.19461, with its parent "Darwin Gödel Machine", 2505.22954.
+Code: facebookresearch/HyperAgents.
+A node is a program of two parts: one does the tasks, the other, the improver, edits both. Each round:
+
+    s_i = sigmoid(10 (alpha_i - mean of the best 3 alpha)),  h_i = 1 / (1 + n_i),  p_i ~ s_i h_i      parent
+    child = the parent's own improver applied to the parent; a small sample of every domain first,
+    all tasks only where every domain's score is above 0; every child goes into the archive
+
+alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
+Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
+Changed: a program is a pipeline of rules and an improver with habits, both data, so that a run needs no model
+and no code of anybody's is executed; alpha is of training tasks, so that val is kept for the last choice.
+The improver sees its program, training scores, failed training tasks and the record of edits; never val or test.
+Left out: editable parent selection, answers by an ensemble of the archive, Python files edited by a model.
+
+imp@k = the gain of the val-best of k nodes that a frozen improver makes on domains unseen before, from the
+first program; the improver is that of the node with the best growth G(i) = mean over descendants j of
+(alpha_j - alpha_i) 0.6^distance.
+
+Expected: evolved improver > fixed improver (`improver = "fixed"`, the parent method) at equal nodes in the
+median over seeds, and imp@k(evolved) > imp@k(initial). Much of the first gain is form: `form_fixed` is the
+score of a program with nothing but the right form. Ablation: scores are shuffled among nodes
+(`scores = "shuffled"`), for the choice of parents and of the last; nothing is gained over a form-fixed start.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from pydantic import Field
+
+from sharpen.core.budget import Purpose
+from sharpen.core.policy import Policy
+from sharpen.core.recipe import Setting, recipe
+from sharpen.core.records import Record
+from sharpen.core.run import Run, Scope
+from sharpen.core.task import Channel, Split, Task, TaskSet
+from sharpen.search.improver import IMPROVER_FILE, TASK_FILE, Founding, SelfEditing, kinds_of, with_part_of
+from sharpen.search.staged import alpha, by_domain, evaluated, measured, sizes_of
+from sharpen.search.staged import brief_of as brief
+from sharpen.stores.archive import Archive, Extent, Node, descendants, latest, uniform, weighted
+from sharpen.stores.pipelines import Pipeline, form_fixed
+from sharpen.tasks.source import load_tasks
+
+LAMBDA, TOP, GAMMA = 10.0, 3, 0.6
+
+
+class Improver(StrEnum):
+    """Whether the improver edits itself too."""
+
+    EVOLVED = "evolved"
+    FIXED = "fixed"
+
+
+class Parents(StrEnum):
+    """Which node has the next child."""
+
+    PAPER = "paper"
+    CODE = "code"
+    LATEST = "latest"
+    """No archive: a chain."""
+    RANDOM = "random"
+
+
+class Scores(StrEnum):
+    """What the choice of nodes goes by."""
+
+    TRUE = "true"
+    SHUFFLED = "shuffled"
+
+
+class Start(StrEnum):
+    """The first program."""
+
+    BARE = "bare"
+    """It repeats the question, so it scores 0."""
+    FORM = "form"
+    """It has the right form and nothing else."""
+
+
+class Config(Record):
+    """Settings of Hyperagents."""
+
+    iterations: int = Field(default=150, ge=1)
+    """Nodes made (T)."""
+    sample: int = Field(default=16, ge=1)
+    """Training tasks of each domain that are tried first."""
+    parents: Parents = Parents.PAPER
+    """How parents are chosen."""
+    improver: Improver = Improver.EVOLVED
+    """`fixed` is the parent method."""
+    scores: Scores = Scores.TRUE
+    """`shuffled` is the ablation."""
+    start: Start = Start.BARE
+    """The first program."""
+    transfer: str = "suite?suite=2"
+    """Task set with unseen domains on which the evolved improver is tried."""
+    k: int = Field(default=50, ge=0)
+    """Nodes made there by every improver; 0 leaves this out."""
+
+
+Tasks = tuple[Sequence[Task], Sequence[Task]]
+"""Training and validation tasks."""
+
+
+def chances(alphas: Sequence[float], children: Sequence[int], parents: Parents) -> list[float]:
+    """p_i before normalising (section 3 of the paper, or the code's child penalty)."""
+    middle = sum(sorted(alphas)[-TOP:]) / min(TOP, len(alphas))
+    fit = [1 / (1 + math.exp(-LAMBDA * (a - middle))) for a in alphas]
+    code = parents is Parents.CODE
+    new = [math.exp(-((n / 8) ** 3)) if code else 1 / (1 + n) for n in children]
+    return [s * h for s, h in zip(fit, new, strict=True)]
+
+
+def growth(archive: Archive, number: int, sizes: Mapping[str, int]) -> float | None:
+    """G(i); None with fewer than 3 descendants."""
+    below = [d for d in descendants(archive, number) if not d.node.flags]
+    own = alpha(archive.nodes[number], sizes)
+    gains = [(alpha(d.node, sizes) - own) * GAMMA**d.distance for d in below]
+    return sum(gains) / len(gains) if len(gains) >= TOP else None
+
+
+def parent_of(archive: Archive, sizes: Mapping[str, int], config: Config, rng: random.Random) -> Node:
+    """The node that has the next child."""
+    nodes, children = archive.parents(), archive.children()
+    if config.parents in (Parents.LATEST, Parents.RANDOM):
+        return (latest if config.parents is Parents.LATEST else uniform)(nodes, rng)
+    alphas = [alpha(node, sizes) for node in nodes]
+    if config.scores is Scores.SHUFFLED:
+        rng.shuffle(alphas)
+    return weighted(nodes, chances(alphas, [children[n.number] for n in nodes], config.parents), rng)
+
+
+def leader(archive: Archive, sizes: Mapping[str, int], config: Config, rng: random.Random) -> Node:
+    """The val-best; the one with the best training score if none was tried in full."""
+    if config.scores is Scores.SHUFFLED:
+        return uniform(archive.parents(), rng)
+    return archive.best(Split.VAL) or max(archive.parents(), key=lambda node: alpha(node, sizes))
+
+
+def grown(scope: Scope, root: Policy, tasks: Tasks, config: Config) -> Archive:
+    """The archive after all iterations, begun with one program."""
+    train, val = tasks
+    sizes, editor = sizes_of(train), SelfEditing(evolving=config.improver is Improver.EVOLVED)
+    first = evaluated(
+        scope.scope("root"), Node(number=0, policy=root, parent=None), train, val, config.sample
+    )
+    archive = Archive(nodes=(first,))
+    for it in scope.iterations(config.iterations):
+        parent = parent_of(archive, sizes, config, it.random("parent"))
+        child = it.update(editor, parent.policy, brief(archive, parent, train))
+        node = archive.patched(parent, child, kinds_of(child))
+        archive = archive.with_child(evaluated(it, node, train, val, config.sample))
+        best = max(alpha(node, sizes) for node in archive.nodes)
+        it.measure(parent=parent.number, alpha=alpha(archive.nodes[-1], sizes), best_alpha=best)
+    return archive
+
+
+def imp_at_k(scope: Scope, agent: Policy, unseen: TaskSet, config: Config) -> float:
+    """Gain of the best of k nodes that a frozen improver makes: picked on one half of val, read on the other."""
+    frozen = config.model_copy(update={"iterations": config.k, "improver": Improver.FIXED})
+    half = len(unseen.val) // 2
+    archive = grown(scope, agent, (unseen.train, unseen.val[:half]), frozen)
+    best = leader(archive, sizes_of(unseen.train), frozen, scope.random("best"))
+    ends = (archive.nodes[0].policy, best.policy)
+    before, after = (measured(scope, p, unseen.val[half:], Split.VAL, Extent.FULL)[0] for p in ends)
+    return after.mean - before.mean
+
+
+def transfer(scope: Scope, archive: Archive, sizes: Mapping[str, int], config: Config) -> dict[str, float]:
+    """imp@k on unseen domains of the first improver, of the evolved one, and of the evolved task part alone."""
+    unseen, root = load_tasks(config.transfer, train=100, val=200, test=1), archive.nodes[0].policy
+    grows = {n.number: g for n in archive.parents() if (g := growth(archive, n.number, sizes)) is not None}
+    source = archive.nodes[max(grows, key=grows.__getitem__, default=0)].policy
+    agents = {
+        "initial": root,
+        "evolved": with_part_of(root, source, IMPROVER_FILE),
+        "task_part_only": with_part_of(root, source, TASK_FILE),
+    }
+    return {
+        f"imp_{name}": imp_at_k(scope.scope(name), agent, unseen, config) for name, agent in agents.items()
+    }
+
+
+PLACE = {"task": "suite?level=2", "model": "none", "train": 100, "val": 100, "test": 200}
+
+
+@recipe(
+    paper="arXiv 2603.19461",
+    improves="program",
+    sees=Channel.LABEL,
+    home=Setting(request={**PLACE, "test": 400}),
+    small=Setting(request={**PLACE, "train": 30, "val": 10, "test": 10}, config={"iterations": 6, "k": 3}),
+    demo=Setting(request=PLACE, config={"start": "form", "iterations": 80, "k": 0}),
+    ablation={"scores": "shuffled"},
+    claim="An editable improver in an archive beats a fixed one and a chain, and it transfers.",
+    arms={
+        "fixed improver": {"improver": "fixed"},
+        "no archive": {"parents": "latest"},
+        "random search": {"parents": "random", "improver": "fixed"},
+    },
+)
+def hyperagents(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
+    """The loop of algorithm 1, then imp@k on unseen domains."""
+    ready, sizes = run.preparation(), sizes_of(tasks.train)
+    examples = {name: [(t.question, t.answer) for t in g] for name, g in by_domain(tasks.train).items()}
+    form = ready.update(Founding(pipeline=form_fixed(examples)), policy.acting("program"), None)
+    bare = ready.update(Founding(pipeline=Pipeline()), policy.acting("program"), None)
+    root = run.prepared(form if config.start is Start.FORM else bare)
+    archive = grown(run, root, (tasks.train, tasks.val), config)
+    best = leader(archive, sizes, config, run.random("best"))
+    report = run.scope("report", purpose=Purpose.EVALUATION)
+    formed = measured(report, form, tasks.val, Split.VAL, Extent.FULL)[0].mean
+    imp = transfer(report, archive, sizes, config) if config.k else {}
+    report.scope(f"round.{config.iterations}").measure(form_fixed=formed, chosen=best.number, **imp)
+    return best.policy
