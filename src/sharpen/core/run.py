@@ -61,7 +61,7 @@ class Scope:
             yield Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
 
     def random(self, purpose: str) -> random.Random:
-        """A generator for the recipe's own draws here; asking again for one purpose draws the same numbers."""
+        """A generator for the recipe's own draws here; one purpose, one stream."""
         return random_for(self._engine.seed, self._engine.recipe, self._path, purpose)
 
     def _key(self, verb: str) -> str:

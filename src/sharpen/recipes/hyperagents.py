@@ -2,7 +2,7 @@
 
 Paper: Zhang and others, "Hyperagents", arXiv 2603.19461, with its parent "Darwin Gödel Machine", 2505.22954.
 Code: facebookresearch/HyperAgents.
-A node is a program of two parts: one does the tasks, the other, the improver, edits both. Each round:
+A program has two parts: one does the tasks, the other, the improver, edits both. Each round:
 
     s_i = sigmoid(10 (alpha_i - mean of the best 3 alpha)),  h_i = 1 / (1 + n_i),  p_i ~ s_i h_i      parent
     child = the parent's own improver applied to the parent; a small sample of every domain first,
@@ -10,8 +10,8 @@ A node is a program of two parts: one does the tasks, the other, the improver, e
 
 alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
 Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
-Changed: a program is a pipeline of rules and an improver with habits, both data, so that a run needs no model
-and no code of anybody's is executed; alpha is of training tasks, so that val is kept for the last choice.
+Changed: a program is a pipeline of rules and an improver with habits, both data, so a run needs no model
+and executes no code; alpha is of training tasks, so that val is kept for the last choice.
 The improver sees its program, training scores, failed training tasks and the record of edits; never val or test.
 Left out: editable parent selection, answers by an ensemble of the archive, Python files edited by a model.
 
@@ -162,7 +162,7 @@ def grown(scope: Scope, root: Policy, tasks: Tasks, config: Config) -> Archive:
 
 
 def imp_at_k(scope: Scope, agent: Policy, unseen: TaskSet, config: Config) -> float:
-    """Gain of the best of k nodes that a frozen improver makes: picked on one half of val, read on the other."""
+    """Gain of the best of k nodes that a frozen improver makes: picked on half of val, read on the rest."""
     frozen = config.model_copy(update={"iterations": config.k, "improver": Improver.FIXED})
     half = len(unseen.val) // 2
     archive = grown(scope, agent, (unseen.train, unseen.val[:half]), frozen)
@@ -173,7 +173,7 @@ def imp_at_k(scope: Scope, agent: Policy, unseen: TaskSet, config: Config) -> fl
 
 
 def transfer(scope: Scope, archive: Archive, sizes: Mapping[str, int], config: Config) -> dict[str, float]:
-    """imp@k on unseen domains of the first improver, of the evolved one, and of the evolved task part alone."""
+    """imp@k on unseen domains by the first improver, the evolved one, and the evolved task part alone."""
     unseen, root = load_tasks(config.transfer, train=100, val=200, test=1), archive.nodes[0].policy
     grows = {n.number: g for n in archive.parents() if (g := growth(archive, n.number, sizes)) is not None}
     source = archive.nodes[max(grows, key=grows.__getitem__, default=0)].policy
@@ -217,5 +217,7 @@ def hyperagents(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Pol
     report = run.scope("report", purpose=Purpose.EVALUATION)
     formed = measured(report, form, tasks.val, Split.VAL, Extent.FULL)[0].mean
     imp = transfer(report, archive, sizes, config) if config.k else {}
-    report.scope(f"round.{config.iterations}").measure(form_fixed=formed, chosen=best.number, **imp)
+    run.scope(f"round.{config.iterations + 1}", purpose=Purpose.EVALUATION).measure(
+        form_fixed=formed, chosen=best.number, **imp
+    )
     return best.policy

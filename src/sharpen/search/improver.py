@@ -80,7 +80,7 @@ class DomainReport(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How often edits of a kind were made, and how often the child's training score was above its parent's."""
+    """How often edits of a kind were made, and how often the child then scored above its parent."""
 
     tries: int
     gains: int

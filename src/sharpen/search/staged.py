@@ -54,7 +54,7 @@ def measured(
 
 
 def evaluated(it: Scope, node: Node, train: Sequence[Task], val: Sequence[Task], sample: int) -> Node:
-    """The node with its scores: of `sample` training tasks a domain; if each is above 0, of all, and of val."""
+    """The node with its scores: of a sample of every domain; if each is above 0, of all and of val."""
     if node.flags:
         return node
     first = [task for group in by_domain(train).values() for task in group[:sample]]
@@ -78,7 +78,7 @@ def alpha(node: Node, sizes: Mapping[str, int]) -> float:
 
 
 def brief_of(archive: Archive, node: Node, train: Sequence[Task]) -> Brief:
-    """What an improver may know: training scores and failed training tasks of its node, the record of edits."""
+    """What an improver may know: its node's training scores and failed tasks, the record of edits."""
     score, failed = node.score(Split.TRAIN), set(node.failed)
     report = {}
     for name, group in by_domain(train).items():
