@@ -10,19 +10,17 @@ A program has two parts: one does the tasks, the other, the improver, edits both
 
 alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
 Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
-Changed: a program is a pipeline of rules and an improver with habits, both data, so a run needs no model
-and executes no code; alpha is of training tasks, so that val is kept for the last choice.
-The improver sees its program, training scores, failed training tasks and the record of edits; never val or test.
+Changed: a program is a pipeline of rules and an improver with habits, both data: no model, no code to execute;
+alpha is of training tasks, so that val is kept for the last choice. The improver sees its program, training
+scores, failed training tasks and the record of edits; never val or test.
 Left out: editable parent selection, answers by an ensemble of the archive, Python files edited by a model.
 
-imp@k = the gain of the val-best of k nodes that a frozen improver makes on domains unseen before, from the
-first program; the improver is that of the node with the best growth G(i) = mean over descendants j of
-(alpha_j - alpha_i) 0.6^distance.
+imp@k = gain of the val-best of k nodes that a frozen improver makes on unseen domains from the first program;
+it is taken from the node with the best G(i) = mean over descendants j of (alpha_j - alpha_i) 0.6^distance.
 
 Expected: evolved improver > fixed improver (`improver = "fixed"`, the parent method) at equal nodes in the
-median over seeds, and imp@k(evolved) > imp@k(initial). Much of the first gain is form: `form_fixed` is the
-score of a program with nothing but the right form. Ablation: scores are shuffled among nodes
-(`scores = "shuffled"`), for the choice of parents and of the last; nothing is gained over a form-fixed start.
+median over seeds. `form_fixed` is what the right form alone scores. Ablation: scores are shuffled among nodes
+(`parents = "shuffled"`) for both choices, of parents and of the last; nothing is gained over a start with form.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ import random
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
@@ -41,13 +39,12 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Split, Task, TaskSet
 from sharpen.search.improver import IMPROVER_FILE, TASK_FILE, Founding, SelfEditing, kinds_of, with_part_of
-from sharpen.search.staged import alpha, by_domain, evaluated, measured, sizes_of
-from sharpen.search.staged import brief_of as brief
-from sharpen.stores.archive import Archive, Extent, Node, descendants, latest, uniform, weighted
-from sharpen.stores.pipelines import Pipeline, form_fixed
+from sharpen.search.staged import alpha, brief_of, evaluated, examples_of, growth, measured, sizes_of
+from sharpen.stores.archive import Archive, Extent, Node, latest, uniform, weighted
+from sharpen.stores.pipelines import form_fixed
 from sharpen.tasks.source import load_tasks
 
-LAMBDA, TOP, GAMMA = 10.0, 3, 0.6
+LAMBDA, TOP = 10.0, 3
 
 
 class Improver(StrEnum):
@@ -58,29 +55,20 @@ class Improver(StrEnum):
 
 
 class Parents(StrEnum):
-    """Which node has the next child."""
+    """Which node has the next child; `latest` is a chain without an archive, `shuffled` the ablation."""
 
     PAPER = "paper"
     CODE = "code"
     LATEST = "latest"
-    """No archive: a chain."""
     RANDOM = "random"
-
-
-class Scores(StrEnum):
-    """What the choice of nodes goes by."""
-
-    TRUE = "true"
     SHUFFLED = "shuffled"
 
 
 class Start(StrEnum):
-    """The first program."""
+    """The first program: it repeats the question and scores 0, or it has the right form and nothing else."""
 
     BARE = "bare"
-    """It repeats the question, so it scores 0."""
     FORM = "form"
-    """It has the right form and nothing else."""
 
 
 class Config(Record):
@@ -94,8 +82,6 @@ class Config(Record):
     """How parents are chosen."""
     improver: Improver = Improver.EVOLVED
     """`fixed` is the parent method."""
-    scores: Scores = Scores.TRUE
-    """`shuffled` is the ablation."""
     start: Start = Start.BARE
     """The first program."""
     transfer: str = "suite?suite=2"
@@ -104,8 +90,7 @@ class Config(Record):
     """Nodes made there by every improver; 0 leaves this out."""
 
 
-Tasks = tuple[Sequence[Task], Sequence[Task]]
-"""Training and validation tasks."""
+Tasks = tuple[Sequence[Task], Sequence[Task]]  # train, val
 
 
 def chances(alphas: Sequence[float], children: Sequence[int], parents: Parents) -> list[float]:
@@ -117,28 +102,20 @@ def chances(alphas: Sequence[float], children: Sequence[int], parents: Parents) 
     return [s * h for s, h in zip(fit, new, strict=True)]
 
 
-def growth(archive: Archive, number: int, sizes: Mapping[str, int]) -> float | None:
-    """G(i); None with fewer than 3 descendants."""
-    below = [d for d in descendants(archive, number) if not d.node.flags]
-    own = alpha(archive.nodes[number], sizes)
-    gains = [(alpha(d.node, sizes) - own) * GAMMA**d.distance for d in below]
-    return sum(gains) / len(gains) if len(gains) >= TOP else None
-
-
 def parent_of(archive: Archive, sizes: Mapping[str, int], config: Config, rng: random.Random) -> Node:
     """The node that has the next child."""
     nodes, children = archive.parents(), archive.children()
     if config.parents in (Parents.LATEST, Parents.RANDOM):
         return (latest if config.parents is Parents.LATEST else uniform)(nodes, rng)
     alphas = [alpha(node, sizes) for node in nodes]
-    if config.scores is Scores.SHUFFLED:
+    if config.parents is Parents.SHUFFLED:
         rng.shuffle(alphas)
     return weighted(nodes, chances(alphas, [children[n.number] for n in nodes], config.parents), rng)
 
 
 def leader(archive: Archive, sizes: Mapping[str, int], config: Config, rng: random.Random) -> Node:
     """The val-best; the one with the best training score if none was tried in full."""
-    if config.scores is Scores.SHUFFLED:
+    if config.parents is Parents.SHUFFLED:
         return uniform(archive.parents(), rng)
     return archive.best(Split.VAL) or max(archive.parents(), key=lambda node: alpha(node, sizes))
 
@@ -147,13 +124,11 @@ def grown(scope: Scope, root: Policy, tasks: Tasks, config: Config) -> Archive:
     """The archive after all iterations, begun with one program."""
     train, val = tasks
     sizes, editor = sizes_of(train), SelfEditing(evolving=config.improver is Improver.EVOLVED)
-    first = evaluated(
-        scope.scope("root"), Node(number=0, policy=root, parent=None), train, val, config.sample
-    )
-    archive = Archive(nodes=(first,))
+    first = Node(number=0, policy=root, parent=None)
+    archive = Archive(nodes=(evaluated(scope.scope("root"), first, train, val, config.sample),))
     for it in scope.iterations(config.iterations):
         parent = parent_of(archive, sizes, config, it.random("parent"))
-        child = it.update(editor, parent.policy, brief(archive, parent, train))
+        child = it.update(editor, parent.policy, brief_of(archive, parent, train))
         node = archive.patched(parent, child, kinds_of(child))
         archive = archive.with_child(evaluated(it, node, train, val, config.sample))
         best = max(alpha(node, sizes) for node in archive.nodes)
@@ -182,22 +157,20 @@ def transfer(scope: Scope, archive: Archive, sizes: Mapping[str, int], config: C
         "evolved": with_part_of(root, source, IMPROVER_FILE),
         "task_part_only": with_part_of(root, source, TASK_FILE),
     }
-    return {
-        f"imp_{name}": imp_at_k(scope.scope(name), agent, unseen, config) for name, agent in agents.items()
-    }
+    return {f"imp_{name}": imp_at_k(scope.scope(name), a, unseen, config) for name, a in agents.items()}
 
 
-PLACE = {"task": "suite?level=2", "model": "none", "train": 100, "val": 100, "test": 200}
+PLACE: dict[str, JsonValue] = {"task": "suite", "model": "none", "train": 100, "val": 100}
 
 
 @recipe(
     paper="arXiv 2603.19461",
     improves="program",
     sees=Channel.LABEL,
-    home=Setting(request={**PLACE, "test": 400}),
-    small=Setting(request={**PLACE, "train": 30, "val": 10, "test": 10}, config={"iterations": 6, "k": 3}),
-    demo=Setting(request=PLACE, config={"start": "form", "iterations": 80, "k": 0}),
-    ablation={"scores": "shuffled"},
+    home=Setting(request=PLACE),
+    small=Setting(request={"task": "suite", "model": "none", "train": 30, "test": 10}).at(iterations=6, k=3),
+    demo=Setting(request=PLACE).at(start="form", iterations=200, k=0),
+    ablation={"parents": "shuffled"},
     claim="An editable improver in an archive beats a fixed one and a chain, and it transfers.",
     arms={
         "fixed improver": {"improver": "fixed"},
@@ -207,11 +180,10 @@ PLACE = {"task": "suite?level=2", "model": "none", "train": 100, "val": 100, "te
 )
 def hyperagents(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """The loop of algorithm 1, then imp@k on unseen domains."""
-    ready, sizes = run.preparation(), sizes_of(tasks.train)
-    examples = {name: [(t.question, t.answer) for t in g] for name, g in by_domain(tasks.train).items()}
-    form = ready.update(Founding(pipeline=form_fixed(examples)), policy.acting("program"), None)
-    bare = ready.update(Founding(pipeline=Pipeline()), policy.acting("program"), None)
-    root = run.prepared(form if config.start is Start.FORM else bare)
+    ready, actor, sizes = run.preparation(), policy.acting("program"), sizes_of(tasks.train)
+    form = ready.update(Founding(pipeline=form_fixed(examples_of(tasks.train))), actor, None)
+    root = form if config.start is Start.FORM else ready.update(Founding(), actor, None)
+    run.prepared(root)
     archive = grown(run, root, (tasks.train, tasks.val), config)
     best = leader(archive, sizes, config, run.random("best"))
     report = run.scope("report", purpose=Purpose.EVALUATION)

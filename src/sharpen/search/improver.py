@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sharpen.core.artifact import Artifact, ArtifactStore, Kind
 from sharpen.core.policy import Policy
@@ -227,7 +227,7 @@ def _programmed(
     store: ArtifactStore, policy: Policy, pipeline: Pipeline, improver: Improver, kinds: tuple[str, ...]
 ) -> Policy:
     files = {TASK_FILE: store.put(encode(pipeline)), IMPROVER_FILE: store.put(encode(improver))}
-    metadata = {"edits": list(kinds)}
+    metadata: dict[str, JsonValue] = {"edits": list(kinds)}
     return policy.with_part(
         Artifact(kind=Kind.PROGRAM, files=files, parents=(policy.version,), metadata=metadata)
     )

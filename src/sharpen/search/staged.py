@@ -11,8 +11,10 @@ from sharpen.core.run import Scope
 from sharpen.core.task import Split, Task
 from sharpen.core.verdict import value_of
 from sharpen.search.improver import Brief, DomainReport, Example, Tally, kinds_of
-from sharpen.stores.archive import Archive, Extent, Node, Score
+from sharpen.stores.archive import Archive, Extent, Node, Score, descendants
 
+DISCOUNT, LEAST = 0.6, 3
+"""Of descendants by distance, and how many a node must have (arXiv 2603.19461)."""
 SHOWN = 4
 """Failed training tasks of a domain that an improver is shown."""
 
@@ -75,6 +77,19 @@ def alpha(node: Node, sizes: Mapping[str, int]) -> float:
     """Training score with tasks that were not tried counted as failed; 0 for a node without a score."""
     score = node.score(Split.TRAIN)
     return score.counted_in(sizes) if score else 0.0
+
+
+def growth(archive: Archive, number: int, sizes: Mapping[str, int]) -> float | None:
+    """Mean over a node's usable descendants of their gain in alpha, discounted by distance; None below 3."""
+    own = alpha(archive.nodes[number], sizes)
+    below = [d for d in descendants(archive, number) if not d.node.flags]
+    gains = [(alpha(d.node, sizes) - own) * DISCOUNT**d.distance for d in below]
+    return sum(gains) / len(gains) if len(gains) >= LEAST else None
+
+
+def examples_of(tasks: Sequence[Task]) -> dict[str, list[tuple[str, str]]]:
+    """Questions and answers by domain."""
+    return {name: [(t.question, t.answer) for t in group] for name, group in by_domain(tasks).items()}
 
 
 def brief_of(archive: Archive, node: Node, train: Sequence[Task]) -> Brief:
