@@ -10,7 +10,7 @@ A program has two parts: one does the tasks, the other, the improver, edits both
 
 alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
 Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
-Changed: a program is a pipeline of rules and an improver with habits, both data: no model, no code to execute;
+Changed: a program is a pipeline of rules and an improver with habits, both data: no model, no code that runs;
 alpha is of training tasks, so that val is kept for the last choice. The improver sees its program, training
 scores, failed training tasks and the record of edits; never val or test.
 Left out: editable parent selection, answers by an ensemble of the archive, Python files edited by a model.
@@ -20,7 +20,7 @@ it is taken from the node with the best G(i) = mean over descendants j of (alpha
 
 Expected: evolved improver > fixed improver (`improver = "fixed"`, the parent method) at equal nodes in the
 median over seeds. `form_fixed` is what the right form alone scores. Ablation: scores are shuffled among nodes
-(`parents = "shuffled"`) for both choices, of parents and of the last; nothing is gained over a start with form.
+(`parents = "shuffled"`) for both choices, of parents and of the last; a start with form gains nothing.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def transfer(scope: Scope, archive: Archive, sizes: Mapping[str, int], config: C
     return {f"imp_{name}": imp_at_k(scope.scope(name), a, unseen, config) for name, a in agents.items()}
 
 
-PLACE: dict[str, JsonValue] = {"task": "suite", "model": "none", "train": 100, "val": 100}
+PLACE: dict[str, JsonValue] = {"task": "suite?level=2", "model": "none", "train": 100, "val": 100}
 
 
 @recipe(
