@@ -1,1 +1,1 @@
-"""What policies keep beside weights: libraries of skills, and the ways of finding things in them."""
+"""What policies keep beside weights: memories, libraries of skills, programs, archives of candidates."""
