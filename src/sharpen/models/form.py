@@ -20,6 +20,7 @@ class DefaultForm(Record):
 
 _KNOWN = {
     "tiny": DefaultForm(shots=0),
+    "seeker": DefaultForm(shots=0),
     "scripted": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),
 }

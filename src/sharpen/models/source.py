@@ -11,9 +11,14 @@ from sharpen.core.records import Record
 from sharpen.models.base import Model
 
 TINY = "tiny"
+SEEKER = "seeker"
+SHIPPED = {
+    TINY: "solves easy arithmetic",
+    SEEKER: "answers with tools, notes and a memory; knows the tags and no rule",
+}
 NONE = "none"
 POSSIBLE = (
-    "tiny, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
+    "tiny, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
     "(`sharpen models` lists them)"
 )
 
@@ -97,23 +102,22 @@ def list_models() -> tuple[ModelInfo, ...]:
         ModelInfo(name=name, parameters=None, licence="its own", where=Where.GIVEN, note=note)
         for name, note in given
     ]
-    return (_tiny_info(), *packaged, *others)
+    return (*map(_shipped_info, SHIPPED), *packaged, *others)
 
 
-def tiny_folder() -> Path:
-    """Folder of the shipped model."""
-    return Path(str(files("sharpen.models"))) / TINY
+def shipped_folder(name: str) -> Path:
+    """Folder of a shipped model."""
+    return Path(str(files("sharpen.models"))) / name
 
 
-def _tiny_info() -> ModelInfo:
+def _shipped_info(name: str) -> ModelInfo:
     from safetensors import safe_open
 
-    with safe_open(tiny_folder() / "model.safetensors", framework="np") as weights:
+    with safe_open(shipped_folder(name) / "model.safetensors", framework="np") as weights:
         shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
     count = sum(_product(shape) for shape in shapes)
-    return ModelInfo(
-        name=TINY, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note="shipped with Sharpen"
-    )
+    note = f"shipped with Sharpen; {SHIPPED[name]}"
+    return ModelInfo(name=name, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note=note)
 
 
 def _product(shape: list[int]) -> int:
@@ -127,8 +131,8 @@ def _folder(spec: str) -> Path:
     """The local folder that a name means, fetched if need be."""
     from sharpen.models.packaged import PACKAGED, packaged_folder
 
-    if spec == TINY:
-        return tiny_folder()
+    if spec in SHIPPED:
+        return shipped_folder(spec)
     if spec in PACKAGED:
         return packaged_folder(spec)
     if not spec or not (Path(spec).expanduser().is_dir() or _hub_like(spec)):

@@ -1,0 +1,1 @@
+"""What policies keep beside weights: memory as versioned, immutable values."""
