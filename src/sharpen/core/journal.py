@@ -116,6 +116,12 @@ def read_rows(folder: Path) -> Iterator[Row]:
         database.close()
 
 
+def head_of(folder: Path) -> str:
+    """Hash of the last row of a run that another process may hold; empty for an empty journal."""
+    *_, last = (None, *read_rows(folder))
+    return last.hash if last else ""
+
+
 def _row(path: Path, body: str, wall: str, chained: str) -> Row:
     try:
         return Row(decode(Entry, body.encode()), decode(Wall, wall.encode()), chained)

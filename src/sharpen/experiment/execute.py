@@ -17,7 +17,7 @@ from sharpen.core.budget import Budget, Purpose
 from sharpen.core.engine import Done, Engine, Listener
 from sharpen.core.errors import BadInput, BudgetExhausted, Mismatch, SharpenError
 from sharpen.core.gate import GateRule
-from sharpen.core.journal import Journal
+from sharpen.core.journal import Journal, head_of
 from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
@@ -115,7 +115,7 @@ def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> t
     number = 1
     while (target := folder.with_name(f"{folder.name}.fork-{number}")).exists():
         number += 1
-    return target, setup.manifest(str(folder))
+    return target, setup.manifest(f"{folder.name} at {head_of(folder)}")
 
 
 def _engine(
