@@ -52,7 +52,7 @@ MARKS = (
     "same: ",
 )
 TAGS = (" <think>", " <mem>", " <know>", " <ans>", "think", "mem", "know", "ans", " yes", " no")
-WORDS = tuple(f" {word}" for word in (*OPERATIONS, NOT)) + (*(f" {unit}" for unit in UNITS), *UNITS)
+WORDS = (*(f" {word}" for word in (*OPERATIONS, NOT, *UNITS)), *UNITS)
 PIECES = (*MARKS, *TAGS, *WORDS, *SYLLABLES)
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES))}

@@ -31,58 +31,13 @@ OPERATIONS: Mapping[str, Callable[[int, int], object]] = {
 }
 UNITS = ("kg", "cm", "hr")
 RULES = tuple(f"{operation} {unit}" for operation, unit in product(OPERATIONS, UNITS))
-SYLLABLES = [
-    "bam",
-    "bel",
-    "bik",
-    "bof",
-    "dag",
-    "dev",
-    "dor",
-    "dul",
-    "fen",
-    "fip",
-    "fod",
-    "fum",
-    "gal",
-    "gip",
-    "gom",
-    "kav",
-    "kel",
-    "kid",
-    "kun",
-    "lam",
-    "lep",
-    "lod",
-    "lug",
-    "mek",
-    "mip",
-    "mov",
-    "nad",
-    "nel",
-    "nop",
-    "pag",
-    "pim",
-    "pov",
-    "pud",
-    "ral",
-    "rek",
-    "rin",
-    "rud",
-    "sab",
-    "sek",
-    "sil",
-    "tam",
-    "tep",
-    "tog",
-    "tuv",
-    "vam",
-    "vek",
-    "vol",
-    "zep",
-    "zor",
-    "zun",
-]
+SYLLABLES = tuple(
+    re.findall(
+        "...",
+        "bambelbikbofdagdevdordulfenfipfodfumgalgipgomkavkelkidkunlamleplodlugmekmip"
+        "movnadnelnoppagpimpovpudralrekrinrudsabseksiltamteptogtuvvamvekvolzepzorzun",
+    )
+)
 NOT = "not"
 _GUIDE = re.compile(r"\+(\d\d) (\w+) (\w+ \w+)")
 _CAUTION = re.compile(rf"-\d\d (\w+) {NOT} (\w+ \w+)")

@@ -4,7 +4,8 @@ Attempts of a task form a group; an attempt's advantage is its reward against th
 every token the policy wrote in it. What an environment or tool wrote carries no loss (the mask follows from
 the turns' authors). Per token, with r the probability ratio to the policy that sampled and A the advantage:
 
-    loss = -min(r * A, clip(r, 1 - clip_low, 1 + clip_high) * A) + kl * (exp(d) - d - 1),  d = log p_ref - log p
+    loss = -min(r * A, clip(r, 1 - clip_low, 1 + clip_high) * A) + kl * (exp(d) - d - 1),
+    d = log p_ref - log p
 
 The second term is the low-variance estimator of KL(policy || reference) (Schulman's k3). A step's loss is the
 mean over its tokens.
@@ -92,7 +93,7 @@ class PolicyGradient(Training):
     """Learn from advantages: an item's weight is its attempt's advantage, of either sign.
 
     Attempts must come with log-probabilities at temperature 1, which are those of the old policy. Those
-    without an advantage have nothing to say and are left out, of the KL term too; if all are, nothing changes.
+    without an advantage say nothing and are left out, of the KL term too; if all are, nothing changes.
     """
 
     clip_low: float = Field(default=0.2, gt=0, lt=1)
@@ -154,7 +155,7 @@ def with_inputs(example: Example, item: Weighted, reference: Sequence[float]) ->
 
 
 def old_logprobs(attempt: Attempt) -> list[float]:
-    """Log-probabilities of the tokens that carry loss, as they were sampled; BadInput if they are not known."""
+    """Log-probabilities of the tokens that carry loss, as sampled; BadInput if they are not known."""
     if attempt.temperature != 1.0:
         raise BadInput(
             "temperature",

@@ -1,4 +1,4 @@
-"""What every training of weights has in common: optimizer settings, schedule, report, and the updater's frame."""
+"""What every training of weights has in common: optimizer, schedule, report, the frame of an updater."""
 
 from __future__ import annotations
 

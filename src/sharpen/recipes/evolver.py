@@ -1,27 +1,24 @@
 """EvolveR: a policy trained by reinforcement while it can consult what it learnt from its own episodes.
 
 Paper: "EvolveR: Self-Evolving LLM Agents through an Experience-Driven Lifecycle", arXiv 2510.16079. Code:
-Edaizi/EvolveR. Each round, online: a group of G episodes a task, in which asking the library of principles is
-an action; reward and advantage
+Edaizi/EvolveR. Each round, online: G episodes a question, in which asking the library of principles is an
+action; then GRPO (clipped ratio, KL to the start policy, what the tools said masked out) on
 
-    R = (EM + 0.1 F) / 1.1,    A_i = (R_i - mean R) / (std R + 1e-6),
+    R = (EM + 0.1 F) / 1.1,    A_i = (R_i - mean R) / (std R + 1e-6).
 
-and a step of GRPO (clipped ratio, KL to the start policy, what the tools said masked out). Offline, with the
-weights frozen: credit what was consulted, s = (succ + 1) / (use + 2); distil at most a quarter of each group,
-half of it successes, into principles (guiding or cautionary); merge those that say the same; prune s < 0.3.
+Offline, with the weights frozen: credit what was consulted, s = (succ + 1) / (use + 2); distil a quarter of
+each group, half of it successes, into principles; merge those that say the same; prune s < 0.3.
 
-As in the code: F = (think + search) / 2 from counts, 0 unless there is a thought, a search and an answer; the
-library is empty at the start; retrieval goes by similarity alone, the score is shown and used for pruning;
-credit goes to everything consulted. Changed: the gold answer is not shown to the distiller (in the code it
-is), and a principle that holds a training answer is refused. Principles are one line without triplets. A
-world of hidden rules stands for open-domain questions, since a small model has to read and write principles.
-The default distiller is the policy itself; `template` is the paper's stronger teacher. Left out: the entropy
-bonus, and the reward terms that the authors' script weights with 0. The shipped model `seeker` has had its
-cold start on episodes with made-up rules, so `cold_steps` is 0; it knows the tags and no rule.
+As in the code: F = (think + search) / 2 by counts; retrieval goes by similarity alone, the score is shown
+and used for pruning; everything consulted gets credit. Changed: the distiller does not see the gold answer,
+and a principle that holds a training answer is refused; principles are one line without triplets; a world
+of hidden rules stands for open questions, so that a small model can read and write them. The distiller is
+the policy itself (`taught`: a template). Left out: entropy bonus and reward terms of weight 0. The model
+`seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
 
-Expected: exact match on held-out questions of the same families rises far above the arm without a library
-("no library"), and most of it goes when the library is taken away at test ("removed at test"). Ablation:
-`memory = "permuted"` shows each principle in the place of another, and the gain is gone.
+Expected: exact match on new questions of the same families rises far above training without a library, and
+most of it goes when the library is taken away at test. Ablation: `memory = "permuted"` shows every principle
+in the place of another.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ from enum import StrEnum
 from itertools import combinations
 from statistics import mean
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
@@ -40,45 +37,34 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import SINGLE_TURN, Channel, TaskSet
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.curation.batch import Batch
-from sharpen.curation.batch import Item as Weighted
+from sharpen.curation.batch import Batch, Item
 from sharpen.curation.select import balanced, taken
+from sharpen.learners.cold_start import cold_started
 from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
-from sharpen.learners.sft import SFT
 from sharpen.stores import distil
-from sharpen.stores.distil import Tried, tried
-from sharpen.stores.memory import (
-    Draft,
-    Index,
-    Inserted,
-    Memory,
-    Refusal,
-    Shelve,
-    absorb,
-    candidates,
-    credit,
-    first_of_each,
-    insert,
-    permuted,
-    poisoned,
-    prune,
-)
+from sharpen.stores import memory as store
+from sharpen.stores.memory import Draft, Inserted, Memory
 
 THOUGHTS = {1: 0.2, 2: 0.3, 3: 0.4, 4: 0.6, 5: 0.8, 6: 1.0}
 TOP = 3
-WORLD = {"task": "rules?families=16", "model": "seeker", "max_tokens": 32}
+WORLD: dict[str, JsonValue] = {"task": "rules?families=16", "model": "seeker", "max_tokens": 32}
 
 
 class Library(StrEnum):
     """What asking one's experience gives."""
 
     LEARNED = "learned"
-    NONE = "none"
-    """Nothing: plain GRPO with the same tools, the arm to beat."""
-    PERMUTED = "permuted"
-    """The ablation: every principle is found as before, and another's text is shown."""
+    """Principles that the policy wrote."""
+    TAUGHT = "taught"
+    """Principles by a template: the stronger teacher."""
     RAW = "raw"
-    """Logs of attempts as they stand instead of principles."""
+    """Logs of attempts."""
+    NONE = "none"
+    """Nothing: GRPO with the same tools, the arm to beat."""
+    REMOVED = "removed"
+    """As learned, and taken away at test."""
+    PERMUTED = "permuted"
+    """The ablation."""
 
 
 class Weights(StrEnum):
@@ -86,20 +72,6 @@ class Weights(StrEnum):
 
     GRPO = "grpo"
     FROZEN = "frozen"
-
-
-class Distiller(StrEnum):
-    """Who writes principles."""
-
-    POLICY = "policy"
-    TEMPLATE = "template"
-
-
-class AtTest(StrEnum):
-    """Whether the final policy keeps its library."""
-
-    KEPT = "kept"
-    REMOVED = "removed"
 
 
 class Config(Record):
@@ -115,8 +87,6 @@ class Config(Record):
     """Learning rate; none means the learner's default for the model's size."""
     mini_batch: int = Field(default=64, ge=1)
     """Episodes per optimizer step (128)."""
-    clip: float = Field(default=0.2, gt=0, lt=1)
-    """How far a probability ratio may leave 1 (epsilon)."""
     beta: float = Field(default=0.001, ge=0)
     """Weight of the KL to the start policy."""
     choice_ratio: float = Field(default=0.25, gt=0, le=1)
@@ -128,97 +98,60 @@ class Config(Record):
     clean_interval: int = Field(default=1, ge=1)
     """Rounds between deletions (10)."""
     poison: float = Field(default=0.0, ge=0, le=1)
-    """Share of new principles whose advice is replaced by another's, to test the pruning."""
+    """Share of new principles that carry another's advice, to test the pruning."""
     cold_steps: int = Field(default=0, ge=0)
-    """Optimizer steps of a cold start on demonstrations; for models that do not know the tags yet."""
+    """Optimizer steps of a cold start, for models that do not know the tags."""
     memory: Library = Library.LEARNED
     """What the library holds."""
     weights: Weights = Weights.GRPO
     """Whether the policy is trained."""
-    distiller: Distiller = Distiller.POLICY
-    """Who writes principles."""
-    at_test: AtTest = AtTest.KEPT
-    """Whether the final policy keeps its library."""
 
 
 def format_reward(attempt: Attempt) -> float:
-    """F of the authors' code: thoughts and searches, once there is one of each and an answer."""
-    facts = {name: int(v) for name, v in attempt.outcome.items() if isinstance(v, int)}
-    thoughts, kinds = facts["thoughts"], (facts["memory_calls"], facts["knowledge_calls"])
-    if not (thoughts and any(kinds) and facts["answered"]):
+    """F: points for thoughts and searches, once there is one of each and an answer."""
+    facts = {name: fact for name, fact in attempt.outcome.items() if isinstance(fact, int)}
+    thoughts, searches = facts["thoughts"], (facts["memory_calls"], facts["knowledge_calls"])
+    if not (thoughts and any(searches) and facts["answered"]):
         return 0.0
     think = 0.5 if thoughts > 8 else THOUGHTS.get(thoughts, 0.0)
-    return (think + (0.5 if all(kinds) else 0.2) + min(0.1 * (sum(kinds) - 1), 0.5)) / 2
+    return (think + (0.5 if all(searches) else 0.2) + min(0.1 * (sum(searches) - 1), 0.5)) / 2
 
 
 def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Batch:
-    """Attempts with their advantages; R = (EM + 0.1 F) / 1.1."""
+    """Attempts weighted by their advantages."""
     rewards = [
-        None if (value := value_of(verdict)) is None else (value + 0.1 * format_reward(attempt)) / 1.1
+        None if (em := value_of(verdict)) is None else (em + 0.1 * format_reward(attempt)) / 1.1
         for attempt, verdict in zip(attempts, verdicts, strict=True)
     ]
     advantages = group_advantages([attempt.task for attempt in attempts], rewards)
-    return Batch(
-        items=tuple(Weighted(attempt=a, weight=w) for a, w in zip(attempts, advantages, strict=True) if w)
-    )
+    weighted = zip(attempts, advantages, strict=True)
+    return Batch(items=tuple(Item(attempt=attempt, weight=a) for attempt, a in weighted))
 
 
-def cold_started(prep: Scope, policy: Policy, tasks: TaskSet, config: Config) -> Policy:
-    """SFT on the environment's own episodes: first without advice, then with what those happened to try.
-
-    Nothing of it is judged, so the advice is made up and the policy learns tools and tags alone.
-    """
-    if not config.cold_steps:
-        return policy
-    player = policy.acting("scripted")
-    blind = prep.attempt(player, tasks.train)
-    made_up = [distil.by_template(task, a, True) for task, a in zip(tasks.train, blind, strict=True)]
-    advised = prep.update(Shelve(), player, insert(Memory(top=TOP), made_up, answers=()).memory)
-    episodes = (*blind, *prep.attempt(advised, tasks.train, samples=4))
-    batch = Batch(items=tuple(Weighted(attempt=attempt) for attempt in episodes))
-    return prep.update(SFT(steps=config.cold_steps, batch_size=32, lr=config.lr), policy, batch)
-
-
-def distilled(off: Scope, policy: Policy, tried: Sequence[Tried], config: Config) -> tuple[Draft, ...]:
-    """One principle of every kept attempt, the same ones from one question only once."""
+def distilled(off: Scope, policy: Policy, tried: Sequence[distil.Tried], config: Config) -> tuple[Draft, ...]:
+    """A principle of every kept attempt; what says the same of one question stays once."""
     if config.memory is Library.RAW:
         items = [distil.raw(*one, [one.task.answer]) for one in tried]
-    elif config.distiller is Distiller.TEMPLATE:
+    elif config.memory is Library.TAUGHT:
         items = [distil.by_template(*one) for one in tried]
     else:
         items = distil.summaries(off, policy, tried)
     drafts = [one.draft(item) for one, item in zip(tried, items, strict=True)]
-    alike = [
-        (one.item, other.item)
-        for one, other in combinations(drafts, 2)
-        if one.question == other.question and one.item.leaning is other.item.leaning
-    ]
-    return first_of_each(drafts, distil.agreed(off, policy, alike))
+    pairs = [(a.item, b.item) for a, b in combinations(drafts, 2) if a.rivals(b)]
+    return store.first_of_each(drafts, distil.agreed(off, policy, pairs))
 
 
 def organised(
-    off: Scope,
-    policy: Policy,
-    memory: Memory,
-    tried: Sequence[Tried],
-    config: Config,
-    answers: frozenset[str],
+    off: Scope, policy: Policy, old: Memory, tried: Sequence[distil.Tried], config: Config, tasks: TaskSet
 ) -> Inserted:
     """The offline phase: credit, distil, match, merge or insert, prune."""
-    memory = credit(memory, [one.use for one in tried])
-    drafts = poisoned(distilled(off, policy, tried, config), config.poison, off.round)
-    near = candidates(Index.of(memory), [d.item for d in drafts], top=TOP, least=config.theta_sim)
+    memory = store.credit(old, [one.use for one in tried])
+    drafts = store.poisoned(distilled(off, policy, tried, config), config.poison, off.round)
+    items = [draft.item for draft in drafts]
+    near = store.candidates(store.Index.of(memory), items, top=TOP, least=config.theta_sim)
     same = dict(reversed(distil.agreed(off, policy, near)))
-    grown = off.curate(absorb, memory, drafts, same, answers=answers)
-    if off.round % config.clean_interval:
-        return grown
-    return grown.model_copy(update={"memory": prune(grown.memory, config.prune_threshold)})
-
-
-def with_library(it: Scope, policy: Policy, memory: Memory, config: Config) -> Policy:
-    """The policy with the library as it gets to see it."""
-    shown = permuted(memory, "shown") if config.memory is Library.PERMUTED else memory
-    return it.update(Shelve(), policy, shown)
+    grown = store.absorb(memory, drafts, same, answers={task.answer for task in tasks.train})
+    return grown if off.round % config.clean_interval else grown.pruned(config.prune_threshold)
 
 
 @recipe(
@@ -231,8 +164,8 @@ def with_library(it: Scope, policy: Policy, memory: Memory, config: Config) -> P
         config={"iterations": 2, "prompts": 4, "group": 4, "cold_steps": 1},
     ),
     demo=Setting(
-        request={**WORLD, "task": "rules?families=8", "train": 96, "val": 16, "test": 100, "threads": 1},
-        config={"iterations": 3, "prompts": 32, "group": 8},
+        request={**WORLD, "task": "rules?families=8", "train": 96, "val": 16, "test": 100},
+        config={"iterations": 3, "prompts": 32},
     ),
     ablation={"memory": "permuted"},
     claim="Training while one's own scored principles can be consulted beats the same training without.",
@@ -240,13 +173,13 @@ def with_library(it: Scope, policy: Policy, memory: Memory, config: Config) -> P
         "no library": {"memory": "none"},
         "frozen policy": {"weights": "frozen"},
         "raw logs": {"memory": "raw"},
-        "removed at test": {"at_test": "removed"},
+        "removed at test": {"memory": "removed"},
     },
 )
 def evolver(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Online episodes with the library, then offline work on it, round by round."""
-    policy = run.prepared(cold_started(run.preparation(), policy, tasks, config))
-    answers = frozenset(task.answer for task in tasks.train)
+    if config.cold_steps:
+        policy = run.prepared(cold_started(run.preparation(), policy, tasks.train, steps=config.cold_steps))
     learner = PolicyGradient(
         epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=config.beta, reference=policy.weights
     )
@@ -259,16 +192,14 @@ def evolver(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         if config.weights is Weights.GRPO:
             candidate = it.update(learner, policy, it.curate(group_relative, attempts, verdicts))
         if config.memory is not Library.NONE:
-            kept = balanced(attempts, verdicts, share=config.choice_ratio)
             mind = candidate.without_part("memory").acting(SINGLE_TURN)
-            grown = organised(it.scope("offline"), mind, memory, tried(kept, asked), config, answers)
-            candidate = with_library(it, candidate, grown.memory, config)
-        it.measure(
-            principles=len(grown.memory),
-            mean_score=grown.memory.mean_score,
-            leaks_refused=grown.refused.get(Refusal.LEAK, 0),
-            asks=mean(float(bool(a.outcome["used_memory"])) for a in attempts),
-        )
+            kept = distil.tried(balanced(attempts, verdicts, share=config.choice_ratio), asked)
+            grown = organised(it.scope("offline"), mind, memory, kept, config, tasks)
+            permuted = config.memory is Library.PERMUTED
+            shown = store.permuted(grown.memory, "shown") if permuted else grown.memory
+            candidate = it.update(store.Shelve(), candidate, shown)
+        asks = mean(float(bool(attempt.outcome["used_memory"])) for attempt in attempts)
+        it.measure(asks=asks, **grown.measures)
         adopted = it.gate(candidate, incumbent=policy, tasks=tasks.val)
-        policy, memory = adopted, grown.memory if adopted.version == candidate.version else memory
-    return policy if config.at_test is AtTest.KEPT else policy.without_part("memory")
+        policy, memory = adopted, grown.memory if adopted == candidate else memory
+    return policy.without_part("memory") if config.memory is Library.REMOVED else policy

@@ -50,7 +50,7 @@ def summarised(response: str, succeeded: bool) -> Item:
 
 
 def by_template(task: Task, attempt: Attempt, succeeded: bool) -> Item:
-    """The item that a sure hand would write: the task's topic with the last thought, warned of if it failed."""
+    """What a sure hand would write: the task's topic and the last thought, as a warning if it failed."""
     topic = str(task.metadata.get("topic", ""))
     thoughts = re.findall(r"<think>([^<]*)", attempt.response)
     thought = thoughts[-1].strip() if thoughts else ""

@@ -46,5 +46,5 @@ class Ngrams(Record):
                     code = zlib.crc32(padded[start : start + size])
                     row[code % self.width] += 1.0 if code & 0x80000000 else -1.0
         rows = np.sign(rows) * np.sqrt(np.abs(rows))
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return (rows / np.maximum(norms, 1e-12)).astype(np.float32)
+        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        return np.asarray(rows / lengths, dtype=np.float32)

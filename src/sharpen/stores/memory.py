@@ -212,6 +212,16 @@ class Inserted(Record):
         counts = {name: self.refused.get(name, 0) + later.refused.get(name, 0) for name in names}
         return later.model_copy(update={"refused": counts})
 
+    def pruned(self, threshold: float) -> Inserted:
+        """The same after deleting what scores below the threshold."""
+        return self.model_copy(update={"memory": prune(self.memory, threshold)})
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Size, mean score and refusals, as numbers of a round."""
+        refused = {f"refused: {name}": float(number) for name, number in sorted(self.refused.items())}
+        return {"items": float(len(self.memory)), "mean score": self.memory.mean_score, **refused}
+
 
 def insert(memory: Memory, items: Iterable[Item], *, answers: Collection[str]) -> Inserted:
     """Add items at the end; those that leak an answer, are malformed or are there already stay out."""
@@ -233,6 +243,10 @@ class Draft(Record):
     attempt: str
     """Name of the attempt."""
     succeeded: bool
+
+    def rivals(self, other: Draft) -> bool:
+        """Whether both are of one question and one leaning, so that they may say the same."""
+        return self.question == other.question and self.item.leaning is other.item.leaning
 
 
 def absorb(

@@ -34,7 +34,7 @@ def generate(rng: random.Random, *, families: int = 16, first: int = 0) -> Task:
         messages=(Message(role=Role.USER, content=f"{name} {one} {other}"),),
         answer=apply(rule, facts[one], facts[other]),
         environment="rules",
-        world={"family": name, "things": [one, other], "facts": facts},
+        world={"family": name, "things": [one, other], "facts": {**facts}},
         metadata={"topic": name},
     )
 
