@@ -2,7 +2,7 @@
 
     python tools/train_seeker.py                    # about 10 minutes on one core
 
-Episodes are played by the environment's own player in worlds whose families, names and advice are all drawn
+Episodes are played by the environment's own player in worlds whose families, rules and advice are all drawn
 afresh for every example, so the model learns how to use its tools and nothing about any family's rule. It
 is trained through the package's own learner, with loss on the moves only.
 """
@@ -29,7 +29,7 @@ from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task
 from sharpen.environments.base import Hit
-from sharpen.environments.rules import NOT, OPERATIONS, RULES, SYLLABLES, UNITS, apply
+from sharpen.environments.rules import NOT, OPERATIONS, RULES, NAMES, UNITS, apply
 from sharpen.environments.tools import NOTHING, START
 from sharpen.learners.batch import Batch, Example, example_from
 from sharpen.learners.sft import SFT, train
@@ -53,14 +53,14 @@ MARKS = (
 )
 TAGS = (" <think>", " <mem>", " <know>", " <ans>", "think", "mem", "know", "ans", " yes", " no")
 WORDS = (*(f" {word}" for word in (*OPERATIONS, NOT, *UNITS)), *UNITS)
-PIECES = (*MARKS, *TAGS, *WORDS, *SYLLABLES)
+PIECES = (*MARKS, *TAGS, *WORDS, *NAMES)
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES))}
 POLICY = Policy(model="seeker", base="seeker")
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Marks, tags, words of rules and syllables of names are tokens; everything else goes by character."""
+    """Marks, tags, words of rules and names are tokens; everything else goes by character."""
     tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="<unk>"))
     longest_first = sorted(PIECES, key=lambda piece: (-len(piece), piece))
     pattern = "|".join([*longest_first, r"[\s\S]"])
@@ -113,7 +113,7 @@ class Rumours:
 
 def name(rng: random.Random) -> str:
     """A name for a family."""
-    return "".join(rng.sample(SYLLABLES, 2))
+    return rng.choice(NAMES)
 
 
 def question(rng: random.Random, family: str) -> Task:
@@ -207,8 +207,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--out", type=Path, default=FOLDER, help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/seeker"), help="folder of the checkpoint")
+    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     parser.add_argument("--examples", type=int, default=24_000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64, help="examples per step")
@@ -225,7 +227,7 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     build_model().save_pretrained(untrained)
     build_tokenizer().save_pretrained(untrained)
-    model = HFModel.open(untrained, name="seeker", threads=1)
+    model = HFModel.open(options.start or untrained, name="seeker", threads=1)
     batch = Batch(tuple(example(options.seed, place, model) for place in range(options.examples)))
     began = time.monotonic()
 
@@ -239,7 +241,7 @@ def main() -> None:
             epochs=options.epochs,
             batch_size=options.batch,
             lr=options.lr,
-            warmup_steps=100,
+            warmup_steps=options.warmup,
             weight_decay=0.01,
         ),
         batch,

@@ -1,6 +1,6 @@
 """Families of questions, each with a hidden rule that only right and wrong answers tell.
 
-A question names a family and two things: `zorbik K7 M2`. The source of knowledge holds what the things
+A question names a family and two things: `zor K7 M2`. The source of knowledge holds what the things
 measure (`K7=4`). The family's rule says what to make of the two numbers and in which unit: `sum kg` gives
 `13kg`. Nothing states the rule; a policy has to guess it, and may write down what worked in its memory.
 
@@ -31,13 +31,14 @@ OPERATIONS: Mapping[str, Callable[[int, int], object]] = {
 }
 UNITS = ("kg", "cm", "hr")
 RULES = tuple(f"{operation} {unit}" for operation, unit in product(OPERATIONS, UNITS))
-SYLLABLES = tuple(
+NAMES = tuple(
     re.findall(
         "...",
         "bambelbikbofdagdevdordulfenfipfodfumgalgipgomkavkelkidkunlamleplodlugmekmip"
         "movnadnelnoppagpimpovpudralrekrinrudsabseksiltamteptogtuvvamvekvolzepzorzun",
     )
 )
+"""Of families."""
 NOT = "not"
 _GUIDE = re.compile(r"\+(\d\d) (\w+) (\w+ \w+)")
 _CAUTION = re.compile(rf"-\d\d (\w+) {NOT} (\w+ \w+)")

@@ -13,11 +13,11 @@ from sharpen.stores.distil import by_template
 from sharpen.stores.memory import Memory, Shelve, insert
 
 BATCH = 32
+SAMPLES = 4
+"""Advised episodes per task, for every one without advice."""
 
 
-def cold_started(
-    scope: Scope, policy: Policy, tasks: Sequence[Task], *, steps: int, samples: int = 4
-) -> Policy:
+def cold_started(scope: Scope, policy: Policy, tasks: Sequence[Task], *, steps: int) -> Policy:
     """SFT on scripted episodes: first without a memory, then with what those happened to try.
 
     Nothing of it is judged, so what the memory says is made up: the policy learns tags and tools, and to

@@ -7,6 +7,10 @@ the turns' authors). Per token, with r the probability ratio to the policy that 
     loss = -min(r * A, clip(r, 1 - clip_low, 1 + clip_high) * A) + kl * (exp(d) - d - 1),
     d = log p_ref - log p
 
+where the first term is at most -ceiling * A for A < 0 (dual clipping, arXiv 1912.09729): a bad attempt's
+token that was nearly impossible when it was drawn would otherwise outweigh all others once it is a little
+likelier.
+
 The second term is the low-variance estimator of KL(policy || reference) (Schulman's k3). A step's loss is the
 mean over its tokens.
 """
@@ -74,15 +78,16 @@ def _advantage(reward: float, group: Sequence[float]) -> float:
 class ClippedRatio:
     """The objective; its inputs are old log-probability, advantage and reference log-probability."""
 
-    def __init__(self, clip_low: float, clip_high: float, kl: float) -> None:
-        self.clip_low, self.clip_high, self.kl = clip_low, clip_high, kl
+    def __init__(self, settings: PolicyGradient) -> None:
+        self.low, self.high = 1 - settings.clip_low, 1 + settings.clip_high
+        self.ceiling, self.kl = settings.ceiling, settings.kl
 
     def loss(self, logprobs: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
         """Weighted sum over tokens; inputs [n, 3]."""
         old, advantage, reference = inputs.unbind(1)
         ratio = (logprobs - old).clamp(-MOST_LOG_RATIO, MOST_LOG_RATIO).exp()
-        clipped = ratio.clamp(1 - self.clip_low, 1 + self.clip_high)
-        loss = -(ratio * advantage).minimum(clipped * advantage)
+        loss = -(ratio * advantage).minimum(ratio.clamp(self.low, self.high) * advantage)
+        loss = loss.where(advantage >= 0, loss.minimum(-self.ceiling * advantage))
         if self.kl:
             lead = (reference - logprobs).clamp(-MOST_LOG_RATIO, MOST_LOG_RATIO)
             loss = loss + self.kl * (lead.exp() - lead - 1)
@@ -99,6 +104,8 @@ class PolicyGradient(Training):
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     clip_high: float = Field(default=0.2, gt=0)
     """How far a ratio may leave 1 before it earns nothing more."""
+    ceiling: float = Field(default=3.0, gt=1)
+    """Largest ratio that a token of a bad attempt is pushed down for."""
     kl: float = Field(default=0.001, ge=0)
     """Weight of the KL term."""
     reference: Artifact | None = None
@@ -111,7 +118,7 @@ class PolicyGradient(Training):
     @property
     def objective(self) -> Objective:
         """Clipped ratio and KL."""
-        return ClippedRatio(self.clip_low, self.clip_high, self.kl)
+        return ClippedRatio(self)
 
     def update(self, work: Workbench, policy: Policy, batch: Curated) -> Updated:
         """Train the policy's model on attempts with advantages."""
