@@ -29,10 +29,10 @@ from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task
 from sharpen.environments.base import Hit
-from sharpen.environments.rules import NOT, OPERATIONS, RULES, NAMES, UNITS, apply
+from sharpen.environments.rules import NAMES, NOT, OPERATIONS, RULES, apply
 from sharpen.environments.tools import NOTHING, START
 from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, train
+from sharpen.learners.sft import SFT, Schedule, train
 from sharpen.models.hf import HFModel
 from sharpen.stores.distil import by_template, match_question, raw, summary_question
 from sharpen.stores.memory import Item, Leaning
@@ -52,7 +52,7 @@ MARKS = (
     "same: ",
 )
 TAGS = (" <think>", " <mem>", " <know>", " <ans>", "think", "mem", "know", "ans", " yes", " no")
-WORDS = (*(f" {word}" for word in (*OPERATIONS, NOT, *UNITS)), *UNITS)
+WORDS = tuple(f" {word}" for word in (*OPERATIONS, NOT))
 PIECES = (*MARKS, *TAGS, *WORDS, *NAMES)
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES))}
@@ -135,7 +135,7 @@ def rumour(rng: random.Random, family: str, leaning: Leaning) -> Item:
 
 def rumours(rng: random.Random, family: str) -> Rumours:
     """Three lines: often guides for the family, sometimes warnings, else other families'."""
-    guides, warnings = rng.choice((0, 0, 1, 1, 1, 1, 2, 2)), rng.choice((0, 0, 1, 2))
+    guides, warnings = rng.choice((0, 1, 1, 1, 1, 2)), rng.choice((0, 0, 1, 2))
     items = [rumour(rng, family, Leaning.GUIDING) for _ in range(guides)]
     items += [rumour(rng, family, Leaning.CAUTIONARY) for _ in range(warnings)]
     items += [rumour(rng, name(rng), rng.choice(list(Leaning))) for _ in range(3)]
@@ -147,9 +147,9 @@ def rumours(rng: random.Random, family: str) -> Rumours:
 
 def old_log(rng: random.Random, item: Item) -> str:
     """The same advice in the form of the log of an attempt."""
-    family, *_, operation, unit = item.text.split()
+    family, *_, rule = item.text.split()
     task = question(rng, family)
-    attempt = tried(rng, task, f"{operation} {unit}")
+    attempt = tried(rng, task, rule)
     return item.model_copy(update={"text": raw(task, attempt, True, [task.answer]).text}).shown
 
 
@@ -241,6 +241,7 @@ def main() -> None:
             epochs=options.epochs,
             batch_size=options.batch,
             lr=options.lr,
+            schedule=Schedule.LINEAR,
             warmup_steps=options.warmup,
             weight_decay=0.01,
         ),

@@ -1,11 +1,10 @@
 """Families of questions, each with a hidden rule that only right and wrong answers tell.
 
 A question names a family and two things: `zor K7 M2`. The source of knowledge holds what the things
-measure (`K7=4`). The family's rule says what to make of the two numbers and in which unit: `sum kg` gives
-`13kg`. Nothing states the rule; a policy has to guess it, and may write down what worked in its memory.
+measure (`K7=4`). The family's rule says what to make of the two numbers: `sum` of 4 and 9 gives `13`.
+Nothing states the rule; a policy has to guess it, and may write down what worked in its memory.
 
-Rules: sum, gap (the difference), max, min, cat (the digits in the order of the question), tac (in reverse),
-each with one of three units.
+Rules: sum, gap (the difference), max, min, cat (the digits in the order of the question), tac (in reverse).
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from sharpen.core.task import Task
@@ -29,8 +27,7 @@ OPERATIONS: Mapping[str, Callable[[int, int], object]] = {
     "cat": lambda a, b: f"{a}{b}",
     "tac": lambda a, b: f"{b}{a}",
 }
-UNITS = ("kg", "cm", "hr")
-RULES = tuple(f"{operation} {unit}" for operation, unit in product(OPERATIONS, UNITS))
+RULES = tuple(OPERATIONS)
 NAMES = tuple(
     re.findall(
         "...",
@@ -40,15 +37,15 @@ NAMES = tuple(
 )
 """Of families."""
 NOT = "not"
-_GUIDE = re.compile(r"\+(\d\d) (\w+) (\w+ \w+)")
-_CAUTION = re.compile(rf"-\d\d (\w+) {NOT} (\w+ \w+)")
+_GUIDE = re.compile(r"\+(\d\d) (\w+) (?:.* think )?(\w+)(?: ans \S+)?$")
+"""Score, family and rule, in a principle or in the log of an attempt."""
+_CAUTION = re.compile(rf"-\d\d (\w+) {NOT} (\w+)$")
 _FACT = re.compile(r"(\w+)=(\d+)")
 
 
 def apply(rule: str, first: int, second: int) -> str:
     """What a rule makes of two numbers."""
-    operation, unit = rule.split()
-    return f"{OPERATIONS[operation](first, second)}{unit}"
+    return str(OPERATIONS[rule](first, second))
 
 
 @dataclass

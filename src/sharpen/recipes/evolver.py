@@ -10,15 +10,13 @@ Offline, with the weights frozen: credit what was consulted, s = (succ + 1) / (u
 each group, half of it successes, into principles; merge those that say the same; prune s < 0.3.
 
 As in the code: F = (think + search) / 2 by counts; retrieval goes by similarity alone, the score is shown
-and used for pruning; everything consulted gets credit. Changed: the distiller does not see the gold answer,
-and a principle that holds a training answer is refused; principles are one line without triplets; a world
-of hidden rules stands for open questions, so that a small model can read and write them. The distiller is
-the policy itself (`taught`: a template). Left out: entropy bonus and reward terms of weight 0. The model
-`seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
+and used for pruning; everything consulted gets credit. Changed: the distiller, the policy itself, does not
+see the gold answer, and a principle that holds a training answer is refused; principles are one line without
+triplets; a world of hidden rules stands for open questions. Left out: entropy bonus and reward terms of
+weight 0. The model `seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
 
-Expected: exact match on new questions of the same families rises far above training without a library, and
-most of it goes when the library is taken away at test. Ablation: `memory = "permuted"` shows every principle
-in the place of another.
+Expected: exact match on new questions of the same families rises far above training without a library; most
+of it goes when the library is taken away. Ablation: `memory = "permuted"` shows each principle as another.
 """
 
 from __future__ import annotations
@@ -47,6 +45,7 @@ from sharpen.stores.memory import Draft, Inserted, Memory
 
 THOUGHTS = {1: 0.2, 2: 0.3, 3: 0.4, 4: 0.6, 5: 0.8, 6: 1.0}
 TOP = 3
+Tries = Sequence[distil.Tried]
 WORLD: dict[str, JsonValue] = {"task": "rules?families=16", "model": "seeker", "max_tokens": 32}
 
 
@@ -56,7 +55,7 @@ class Library(StrEnum):
     LEARNED = "learned"
     """Principles that the policy wrote."""
     TAUGHT = "taught"
-    """Principles by a template: the stronger teacher."""
+    """Principles by a template, the teacher."""
     RAW = "raw"
     """Logs of attempts."""
     NONE = "none"
@@ -124,32 +123,30 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> 
         for attempt, verdict in zip(attempts, verdicts, strict=True)
     ]
     advantages = group_advantages([attempt.task for attempt in attempts], rewards)
-    weighted = zip(attempts, advantages, strict=True)
-    return Batch(items=tuple(Item(attempt=attempt, weight=a) for attempt, a in weighted))
+    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, advantages, strict=True)))
 
 
-def distilled(off: Scope, policy: Policy, tried: Sequence[distil.Tried], config: Config) -> tuple[Draft, ...]:
+def distilled(off: Scope, mind: Policy, tried: Tries, config: Config) -> tuple[Draft, ...]:
     """A principle of every kept attempt; what says the same of one question stays once."""
     if config.memory is Library.RAW:
         items = [distil.raw(*one, [one.task.answer]) for one in tried]
     elif config.memory is Library.TAUGHT:
         items = [distil.by_template(*one) for one in tried]
     else:
-        items = distil.summaries(off, policy, tried)
+        items = distil.summaries(off, mind, tried)
     drafts = [one.draft(item) for one, item in zip(tried, items, strict=True)]
     pairs = [(a.item, b.item) for a, b in combinations(drafts, 2) if a.rivals(b)]
-    return store.first_of_each(drafts, distil.agreed(off, policy, pairs))
+    return store.first_of_each(drafts, distil.agreed(off, mind, pairs))
 
 
 def organised(
-    off: Scope, policy: Policy, old: Memory, tried: Sequence[distil.Tried], config: Config, tasks: TaskSet
+    off: Scope, mind: Policy, old: Memory, tried: Tries, config: Config, tasks: TaskSet
 ) -> Inserted:
     """The offline phase: credit, distil, match, merge or insert, prune."""
     memory = store.credit(old, [one.use for one in tried])
-    drafts = store.poisoned(distilled(off, policy, tried, config), config.poison, off.round)
-    items = [draft.item for draft in drafts]
-    near = store.candidates(store.Index.of(memory), items, top=TOP, least=config.theta_sim)
-    same = dict(reversed(distil.agreed(off, policy, near)))
+    drafts = store.poisoned(distilled(off, mind, tried, config), config.poison, off.round)
+    near = store.near(memory, drafts, top=TOP, least=config.theta_sim)
+    same = dict(reversed(distil.agreed(off, mind, near)))
     grown = store.absorb(memory, drafts, same, answers={task.answer for task in tasks.train})
     return grown if off.round % config.clean_interval else grown.pruned(config.prune_threshold)
 
@@ -180,9 +177,8 @@ def evolver(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Online episodes with the library, then offline work on it, round by round."""
     if config.cold_steps:
         policy = run.prepared(cold_started(run.preparation(), policy, tasks.train, steps=config.cold_steps))
-    learner = PolicyGradient(
-        epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=config.beta, reference=policy.weights
-    )
+    size, base = config.mini_batch, policy.weights
+    learner = PolicyGradient(epochs=1, batch_size=size, lr=config.lr, kl=config.beta, reference=base)
     memory = Memory(top=TOP)
     for it in run.iterations(config.iterations):
         asked = taken(tasks.train, it.round, config.prompts)
@@ -195,11 +191,10 @@ def evolver(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
             mind = candidate.without_part("memory").acting(SINGLE_TURN)
             kept = distil.tried(balanced(attempts, verdicts, share=config.choice_ratio), asked)
             grown = organised(it.scope("offline"), mind, memory, kept, config, tasks)
-            permuted = config.memory is Library.PERMUTED
-            shown = store.permuted(grown.memory, "shown") if permuted else grown.memory
+            mixed = config.memory is Library.PERMUTED
+            shown = store.permuted(grown.memory, "shown") if mixed else grown.memory
             candidate = it.update(store.Shelve(), candidate, shown)
-        asks = mean(float(bool(attempt.outcome["used_memory"])) for attempt in attempts)
-        it.measure(asks=asks, **grown.measures)
+        it.measure(asks=mean(bool(a.outcome["used_memory"]) for a in attempts), **grown.measures)
         adopted = it.gate(candidate, incumbent=policy, tasks=tasks.val)
         policy, memory = adopted, grown.memory if adopted == candidate else memory
     return policy.without_part("memory") if config.memory is Library.REMOVED else policy

@@ -322,16 +322,18 @@ def _crossed(item: Item, other: Item) -> Item:
     return item.model_copy(update={"text": text})
 
 
-def candidates(index: Index, items: Sequence[Item], *, top: int, least: float) -> list[tuple[Item, Item]]:
+def near(memory: Memory, drafts: Sequence[Draft], *, top: int, least: float) -> list[tuple[Item, Item]]:
     """Pairs (new item, item of the memory) of one leaning, similar enough to be the same.
 
     An item that is there already needs no asking.
     """
+    index = Index.of(memory)
     return [
-        (item, neighbour.item)
-        for item in items
-        for neighbour in index.nearest(item.key, top, least=least)
-        if neighbour.item.leaning is item.leaning and item.id not in index.memory.by_id
+        (draft.item, neighbour.item)
+        for draft in drafts
+        if draft.item.id not in memory.by_id
+        for neighbour in index.nearest(draft.item.key, top, least=least)
+        if neighbour.item.leaning is draft.item.leaning
     ]
 
 
