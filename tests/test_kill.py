@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpen.core.journal import read_rows
+from helpers_run import contents
 from sharpen.core.recipe import recipe_names
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
@@ -28,12 +28,6 @@ def drive(recipe: str, out: Path, place: str = "none") -> int:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
-
-
-def contents(folder: Path) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    rows = [(row.entry.model_dump_json(), row.hash) for row in read_rows(folder)]
-    wanted = {sha for row in read_rows(folder) for sha in (row.entry.blob, *row.entry.files)}
-    return rows, {sha: (folder / "store" / sha[:2] / sha).read_bytes() for sha in sorted(wanted)}
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,10 @@ class Setting(Record):
         """The same place with other settings of the recipe on top."""
         return self.model_copy(update={"config": {**self.config, **config}})
 
+    def on(self, **request: JsonValue) -> Setting:
+        """The same settings in another place: other fields of the request on top."""
+        return self.model_copy(update={"request": {**self.request, **request}})
+
 
 class Pick(StrEnum):
     """Which of several samples counts in the control that spends the budget on more samples."""

@@ -79,7 +79,8 @@ def _refuse_unusable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise BadInput("out", str(folder), "cannot be a folder", remedy="give a place that can be written")
-    if there == folder and any(there.iterdir()) and not (folder / "journal.sqlite").exists():
+    foreign = there == folder and any(path.name != "lock" for path in there.iterdir())
+    if foreign and not (folder / "journal.sqlite").exists():
         raise BadInput("out", str(folder), "holds other things", remedy="give a new or empty folder")
 
 

@@ -24,6 +24,7 @@ from sharpen.core.errors import BadInput, Damaged
 from sharpen.core.journal import read_rows
 from sharpen.core.recipe import Recipe, load_recipe
 from sharpen.core.records import Record, decode
+from sharpen.core.spec import Spec
 from sharpen.core.stats import Interval, crossed_interval
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.experiment.execute import execute
@@ -129,7 +130,7 @@ def reproduce(
     found: dict[tuple[int, str], Finished] = {}
     for seed in seeds:
         for arm, own in settings.items():
-            spec = RunSpec.at(name, recipe.home.at(**own), {"seed": seed})
+            spec = _drawn_anew(RunSpec.at(name, recipe.home.at(**own), {"seed": seed}))
             folder = runs / f"{recipe.name}-s{seed}-{arm.replace(' ', '-')}"
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
@@ -137,6 +138,13 @@ def reproduce(
         known = summary(recipe, settings, found, tried=_tried(path))
         write_atomic(path, known.model_dump_json(indent=1).encode() + b"\n")
     return known
+
+
+def _drawn_anew(spec: RunSpec) -> RunSpec:
+    """The run on tasks of its own seed, so that a claim does not hang on one set of tasks."""
+    task = Spec.parse(spec.task, kind="task")
+    options = {"data_seed": str(spec.seed), **task.options}
+    return spec.model_copy(update={"task": str(Spec(task.name, options))})
 
 
 def _run(spec: RunSpec, folder: Path, listener: Listener) -> Finished:
@@ -191,7 +199,7 @@ def summary(
         effect=effect,
         gain=difference(scores[METHOD], scores[BEFORE]),
         ablation=ablation,
-        task=first.spec.task,
+        task=str(recipe.home.request["task"]),
         model=first.spec.model,
         sizes=(first.spec.train, first.spec.val, first.spec.test),
         seeds=seeds,

@@ -11,14 +11,9 @@ from sharpen.core.records import Record
 from sharpen.models.base import Model
 
 TINY = "tiny"
-SEEKER = "seeker"
-SHIPPED = {
-    TINY: "solves easy arithmetic",
-    SEEKER: "answers with tools, notes and a memory; knows the tags and no rule",
-}
 NONE = "none"
 POSSIBLE = (
-    "tiny, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
+    "tiny, bargainer, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
     "(`sharpen models` lists them)"
 )
 
@@ -102,22 +97,24 @@ def list_models() -> tuple[ModelInfo, ...]:
         ModelInfo(name=name, parameters=None, licence="its own", where=Where.GIVEN, note=note)
         for name, note in given
     ]
-    return (*map(_shipped_info, SHIPPED), *packaged, *others)
+    return (*map(_shipped_info, sorted(shipped(), key=lambda name: (name != TINY, name))), *packaged, *others)
 
 
-def shipped_folder(name: str) -> Path:
-    """Folder of a shipped model."""
-    return Path(str(files("sharpen.models"))) / name
+def shipped() -> dict[str, Path]:
+    """The models in this package: name -> folder. A folder with a configuration is one."""
+    found = Path(str(files("sharpen.models"))).glob("*/config.json")
+    return {path.parent.name.replace("_", "-"): path.parent for path in found}
 
 
 def _shipped_info(name: str) -> ModelInfo:
     from safetensors import safe_open
 
-    with safe_open(shipped_folder(name) / "model.safetensors", framework="np") as weights:
+    with safe_open(shipped()[name] / "model.safetensors", framework="np") as weights:
         shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
     count = sum(_product(shape) for shape in shapes)
-    note = f"shipped with Sharpen; {SHIPPED[name]}"
-    return ModelInfo(name=name, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note=note)
+    return ModelInfo(
+        name=name, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note="shipped with Sharpen"
+    )
 
 
 def _product(shape: list[int]) -> int:
@@ -131,8 +128,8 @@ def _folder(spec: str) -> Path:
     """The local folder that a name means, fetched if need be."""
     from sharpen.models.packaged import PACKAGED, packaged_folder
 
-    if spec in SHIPPED:
-        return shipped_folder(spec)
+    if spec in (models := shipped()):
+        return models[spec]
     if spec in PACKAGED:
         return packaged_folder(spec)
     if not spec or not (Path(spec).expanduser().is_dir() or _hub_like(spec)):

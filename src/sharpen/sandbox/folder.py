@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from sharpen.core.artifact import disk_errors
 from sharpen.core.errors import BadInput
 
+_LONGEST_PATH = 1024
+
 
 @contextmanager
 def folder_with(files: Mapping[str, bytes]) -> Iterator[Path]:
@@ -65,7 +67,7 @@ def _read(folder: Path, parts: tuple[str, ...], limit: int) -> bytes | None:
 
 
 def size(folder: Path, most_entries: int) -> tuple[int, int]:
-    """Entries and bytes beneath the folder; counting ends soon after `most_entries`."""
+    """Entries and bytes beneath the folder; counting ends soon after `most_entries`, or far down."""
     entries, total, open_folders = 0, 0, [os.fspath(folder)]
     while open_folders and entries <= most_entries:
         try:
@@ -76,12 +78,14 @@ def size(folder: Path, most_entries: int) -> tuple[int, int]:
                         open_folders.append(entry.path)
                     else:
                         total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if len(entry.path) > _LONGEST_PATH:
+                        return most_entries + 1, total
                     if entries > most_entries:
                         break
         except FileNotFoundError:
             continue
         except OSError:
-            # Too deep for a path, or closed to us: nothing a program needs.
+            # Closed to us: nothing a program needs.
             return most_entries + 1, total
     return entries, total
 

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 _CREATE, _ADD, _GET_ABI, _BENEATH = 444, 445, 1, 1
@@ -75,5 +76,6 @@ def _call(number: int, *arguments: object) -> int:
     return int(result)
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)

@@ -1,1 +1,1 @@
-"""What policies keep beside weights: memory as versioned, immutable values."""
+"""What policies keep beside weights: memories, libraries of skills, programs, archives of candidates."""
