@@ -22,6 +22,10 @@ class Author(StrEnum):
     OPPONENT = "opponent"
 
 
+TEACHES = frozenset({Author.POLICY, Author.TEACHER})
+"""Whose turns a learner may learn."""
+
+
 class Provenance(StrEnum):
     """How an attempt came to be."""
 

@@ -13,8 +13,8 @@ from sharpen.models.base import Model
 TINY = "tiny"
 NONE = "none"
 POSSIBLE = (
-    "tiny, bargainer, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME "
-    "(`sharpen models` lists them)"
+    "tiny, bargainer, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, "
+    "scripted:NAME (`sharpen models` lists them)"
 )
 
 
