@@ -1,4 +1,4 @@
-"""Write docs/recipes/NAME.md for every recipe and docs/results.md, from the recipe files and results/.
+"""Write docs/recipes/NAME.md for every recipe, docs/results.md, and the list of modules in ARCHITECTURE.md.
 
 results/NAME.json is what `sharpen reproduce NAME` wrote, results/NAME.MODEL.json one run's result.json.
 
@@ -7,8 +7,10 @@ python tools/make_docs.py
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
+import sharpen
 from sharpen.core.recipe import Recipe, header, load_recipe, recipe_names
 from sharpen.core.stats import Interval
 from sharpen.experiment.reproduce import Reproduction
@@ -16,6 +18,8 @@ from sharpen.experiment.result import Result
 
 DOCS = Path("docs")
 RESULTS = Path("results")
+ARCHITECTURE = Path("ARCHITECTURE.md")
+HEAD = "| module | purpose |\n|---|---|\n"
 _SINGLE = (
     *("task", "seed", "n", "before", "after", "after - before"),
     *("more samples", "after - more samples", "seconds"),
@@ -28,6 +32,28 @@ def main() -> None:
     for name in recipe_names():
         (DOCS / "recipes" / f"{name}.md").write_text(page(name), encoding="utf-8")
     (DOCS / "results.md").write_text(overview(), encoding="utf-8")
+    ARCHITECTURE.write_text(with_modules(ARCHITECTURE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_modules(text: str) -> str:
+    """The text with its table of modules made anew, one line each, from their docstrings."""
+    root = Path(sharpen.__file__).parent
+    before, rest = text.split(HEAD)
+    _, _, after = rest.partition("\n\n")
+    paths = sorted(
+        root.glob("*/*.py"), key=lambda path: (path.parent.name, path.stem != "__init__", path.stem)
+    )
+    lines = (f"| `{_shown(path.relative_to(root))}` | {_summary(path)} |\n" for path in paths)
+    return before + HEAD + "".join(lines) + "\n" + after
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent}/" if path.stem == "__init__" else str(path)
+
+
+def _summary(path: Path) -> str:
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return doc.split("\n\n", 1)[0].replace("\n", " ").replace("|", "\\|")
 
 
 def page(name: str) -> str:
