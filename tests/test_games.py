@@ -202,9 +202,10 @@ def test_the_coach_refuses_another_game() -> None:
         faults("first: OFFER 1 0 2, second: ACCEPT", SELLER, ask=100, bid=50, moves=8)
 
 
-def test_memories_name_the_price_to_beat() -> None:
+def test_memories_name_what_to_beat() -> None:
     assert remembered(2, BUYER, "buyer 60", 61, "") == "Game 2: buyer 60. Buy below 61."
     assert remembered(1, SELLER, "seller 60", 60, "So.") == "Game 1: seller 60. So. Sell above 60."
+    assert remembered(1, "second", "second: ACCEPT", 7.0, "").endswith("ACCEPT. Get more than 7 points.")
 
 
 @pytest.mark.parametrize(
