@@ -293,3 +293,10 @@ def test_another_game_needs_a_model_as_critic(tmp_path: Path, scripts: dict[str,
     result = negotiate(tmp_path / "run", "scripted:echo", "open_spiel_bargaining", feedback="none", rounds=2)
     assert result.coverage == 1
     assert result.test.facts["illegal"].before.mean
+
+
+def test_advice_leaves_the_weak_player_as_it_is(tmp_path: Path) -> None:
+    result = negotiate(tmp_path / "run", "bargainer-weak", rounds=2)
+    price = result.test.facts["price"]
+    assert not result.test.delta.above_zero
+    assert abs((price.after.mean or 0) - (price.before.mean or 0)) < 3
