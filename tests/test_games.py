@@ -202,9 +202,10 @@ def test_the_coach_refuses_another_game() -> None:
         faults("first: OFFER 1 0 2, second: ACCEPT", SELLER, ask=100, bid=50, moves=8)
 
 
-def test_memories_name_the_price_to_beat() -> None:
+def test_memories_name_what_to_beat() -> None:
     assert remembered(2, BUYER, "buyer 60", 61, "") == "Game 2: buyer 60. Buy below 61."
     assert remembered(1, SELLER, "seller 60", 60, "So.") == "Game 1: seller 60. So. Sell above 60."
+    assert remembered(1, "second", "second: ACCEPT", 7.0, "").endswith("ACCEPT. Get more than 7 points.")
 
 
 @pytest.mark.parametrize(
@@ -292,3 +293,10 @@ def test_another_game_needs_a_model_as_critic(tmp_path: Path, scripts: dict[str,
     result = negotiate(tmp_path / "run", "scripted:echo", "open_spiel_bargaining", feedback="none", rounds=2)
     assert result.coverage == 1
     assert result.test.facts["illegal"].before.mean
+
+
+def test_advice_leaves_the_weak_player_as_it_is(tmp_path: Path) -> None:
+    result = negotiate(tmp_path / "run", "bargainer-weak", rounds=2)
+    price = result.test.facts["price"]
+    assert not result.test.delta.above_zero
+    assert abs((price.after.mean or 0) - (price.before.mean or 0)) < 3

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
     FOLLOWS = "follows"
     DEAF = "deaf"
-    """Styles change by advice drawn apart from the one that is told: nothing can be learnt from it."""
+    """Advice is told and changes no style: the next game is played like the one before."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,8 @@ def transcript(kind: Kind, most: int, unadvised: float, *key: object) -> Transcr
         if game.price is None:
             break
         dialogue, target = str(game.outcome().facts["dialogue"]), game.price
-        told, other = _words(rng, task, dialogue), _words(rng, task, dialogue)
-        style = style if empty is not None else style.told(told if kind is Kind.FOLLOWS else other)
-        told = told if empty is None else empty
+        told = _words(rng, task, dialogue) if empty is None else empty
+        style = style.told(told) if kind is Kind.FOLLOWS else style
         view = f"{view}\n{remembered(number, task.role, dialogue, target, told)}"
         exchanges, game = play(task, style, target, rng)
     return Transcript(f"{task.question}\n{view}", tuple(exchanges), task.role)

@@ -1,7 +1,7 @@
-"""Train the models `bargainer` and `bargainer-weak` from scratch on synthetic transcripts.
+"""Train the models `bargainer` and `bargainer-weak` on synthetic transcripts.
 
     python tools/train_bargainer.py                    # follows advice
-    python tools/train_bargainer.py --kind deaf        # the same net where advice and play are unrelated
+    python tools/train_bargainer.py --kind deaf --start src/sharpen/models/bargainer   # unlearns it
 
 One example is what the actor `episodes` shows and gets: the opening, then `Q: news` and `A: move` in turn,
 every move ended by `<eos>`, with loss on the moves of the game and on the own moves of the games remembered

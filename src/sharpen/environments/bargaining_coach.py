@@ -89,6 +89,10 @@ def advice_on(task: Task, dialogue: str) -> Advice:
 
 
 def remembered(number: int, role: str, dialogue: str, price: float, said: str) -> str:
-    """A finished game as a player remembers it: the moves, what was said of it, the price to beat."""
-    target = f"Sell above {price:g}." if role == SELLER else f"Buy below {price:g}."
+    """A finished game as a player remembers it: the moves, what was said of it, the price to beat.
+
+    To a role that neither sells nor buys, the price is a number of points.
+    """
+    aims = {SELLER: f"Sell above {price:g}.", BUYER: f"Buy below {price:g}."}
+    target = aims.get(role, f"Get more than {price:g} points.")
     return " ".join(part for part in (f"Game {number}: {dialogue}.", said, target) if part)
