@@ -1,7 +1,7 @@
 """Policies that are a Python program: its `task_agent.py` answers every question in the sandbox.
 
-The questions of one call share a process, each guarded by itself (see sharpen.sandbox.asking). The program
-sees the questions alone. An attempt without an answer says why in its outcome.
+The questions of one call share a process, each once and guarded by itself (see sharpen.sandbox.asking). The
+program sees the questions alone. An attempt without an answer says why in its outcome.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class PythonProgrammed:
         if part is None or TASK_FILE not in part.files:
             raise BadInput("program", policy.version, f"lacks {TASK_FILE}", remedy="choose another actor")
         files = {name: self.stage.store.get(sha) for name, sha in part.files.items()}
+        questions = list(dict.fromkeys(job.task.question for job in jobs))
         said: list[Said] = []
-        for start in range(0, len(jobs), TOGETHER):
-            questions = [job.task.question for job in jobs[start : start + TOGETHER]]
-            said += ask(files, TASK_FILE, TASK_FUNCTION, questions, limits=LIMITS)
-        return [_attempt(policy, job, one) for job, one in zip(jobs, said, strict=True)]
+        for start in range(0, len(questions), TOGETHER):
+            part = questions[start : start + TOGETHER]
+            said += ask(files, TASK_FILE, TASK_FUNCTION, part, limits=LIMITS)
+        answers = dict(zip(questions, said, strict=True))
+        return [_attempt(policy, job, answers[job.task.question]) for job in jobs]
 
 
 def _attempt(policy: Policy, job: Job, said: Said) -> Attempt:

@@ -137,8 +137,10 @@ def grown(scope: Scope, root: Policy, tasks: Tasks, config: Config) -> Archive:
         parent = parent_of(archive, sizes, config, it.random("parent"))
         child = it.update(editor, parent.policy, brief_of(archive, parent, train))
         archive = extended(it, archive, parent, child, tasks, config.sample)
-        best = max(alpha(node, sizes) for node in archive.nodes)
-        it.measure(parent=parent.number, alpha=alpha(archive.nodes[-1], sizes), best_alpha=best)
+        node, best = archive.nodes[-1], max(alpha(node, sizes) for node in archive.nodes)
+        it.measure(
+            parent=parent.number, alpha=alpha(node, sizes), best_alpha=best, flagged=float(bool(node.flags))
+        )
     return archive
 
 

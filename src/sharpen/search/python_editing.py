@@ -87,15 +87,15 @@ class ModelEditing(Record):
         files = _files_of(work, policy)
         order = ordered(files, batch)
         if not order.answer:
-            return Updated(policy=_marked(policy, Flag.BARREN, f"{IMPROVER_FILE}: {order.reason}"))
+            return _updated(_marked(policy, Flag.BARREN, f"{IMPROVER_FILE}: {order.reason}"))
         done = self._asked(work, policy, order.answer)
         usage = Usage(model_calls=1, sampled_tokens=len(done.token_ids))
         protected = frozenset() if self.evolving else frozenset({IMPROVER_FILE})
         try:
             new = patched(files, parse_reply(done.text), protected)
         except Refused as refused:
-            return Updated(policy=_marked(policy, Flag.EMPTY, refused.problem), usage=usage)
-        return Updated(policy=self._child(work, policy, files, new), usage=usage)
+            return _updated(_marked(policy, Flag.EMPTY, refused.problem), usage)
+        return _updated(self._child(work, policy, files, new), usage)
 
     def _asked(self, work: Workbench, policy: Policy, order: str) -> Completion:
         model: Model = work.models[policy.model]  # type: ignore[assignment]  # models are opened as such
@@ -157,6 +157,13 @@ def _programmed(work: Workbench, policy: Policy, files: Files, facts: Mapping[st
     return policy.with_part(
         Artifact(kind=Kind.PROGRAM, files=stored, parents=(policy.version,), metadata=facts)
     )
+
+
+def _updated(policy: Policy, usage: Usage | None = None) -> Updated:
+    """The child, with what there is to say of it in the report of its round."""
+    facts = policy.parts[Kind.PROGRAM].metadata
+    report = {name: facts[name] for name in ("edits", "flag", "detail") if name in facts}
+    return Updated(policy=policy, usage=usage or Usage(), report=report)
 
 
 def _marked(policy: Policy, flag: Flag, detail: str) -> Policy:
