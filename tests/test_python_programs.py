@@ -1,9 +1,8 @@
-"""Python programs that a model edits: what a reply may change, what a hostile program cannot do, and a run."""
+"""Python programs that a model edits: what a reply may change, what hostile code cannot do, and a run."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ def test_the_programs_own_improver_gives_the_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "own", ["def instructions(brief):\n    raise KeyError('x')\n", "import os\nos._exit(1)\n"]
+    "own", ["def instructions(brief):\n    return brief[0]\n", "import os\nos._exit(1)\n"]
 )
 def test_a_parent_whose_improver_fails_is_barren(tmp_path: Path, own: str) -> None:
     parent, made = child(tmp_path, ADDER, meta_agent=own)
@@ -229,7 +228,8 @@ def acted(folder: Path, code: str, *questions: str) -> list[Attempt]:
 def test_a_hostile_program_is_stopped_and_the_attempt_says_why(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(python_program, "LIMITS", Limits(seconds=2.5, output=1_000_000))
+    if name == "stubborn":
+        monkeypatch.setattr(python_program, "LIMITS", Limits(seconds=1.5, output=1_000_000))
     secret, outside = tmp_path / "val.json", tmp_path / "outside"
     secret.write_text("7")
     code, why = HOSTILE[name]
@@ -238,7 +238,7 @@ def test_a_hostile_program_is_stopped_and_the_attempt_says_why(
     (attempt,) = acted(tmp_path / "store", code, "3+4?")
     assert attempt.response == "" and attempt.outcome["failed"] == 1.0
     assert why in str(attempt.outcome["failure"]) and attempt.outcome["failure"]
-    assert not outside.exists() and os.getppid() > 0
+    assert not outside.exists()
 
 
 def test_one_question_costs_itself_alone_and_a_program_sees_nothing_else(tmp_path: Path) -> None:
@@ -286,6 +286,7 @@ def run(folder: Path, replies: list[str], **settings: int | str) -> Result:
         test=40,
         seed=1,
         control_samples=1,
+        threads=1,
         settings={"sample": 1, "k": 0, "iterations": len(replies), **settings},
     )
     return execute(spec, folder / "run", StopAfter(None))
@@ -293,7 +294,7 @@ def run(folder: Path, replies: list[str], **settings: int | str) -> Result:
 
 @pytest.mark.parametrize("start", ["bare", "form"])
 def test_an_edit_by_the_model_raises_the_sealed_score(tmp_path: Path, start: str) -> None:
-    result = run(tmp_path, [whole("task_agent.py", SOLVER)], start=start)
+    result = run(tmp_path, [whole("task_agent.py", SOLVER)], start=start, sample=5)
     assert result.test.delta.above_zero, result.conclusion
     assert (result.test.before.mean == 0) is (start == "bare")
     assert sorted(result.parts["program"].files) == ["meta_agent.py", "task_agent.py"]

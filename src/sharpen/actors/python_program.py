@@ -43,8 +43,8 @@ class PythonProgrammed:
         questions = list(dict.fromkeys(job.task.question for job in jobs))
         said: list[Said] = []
         for start in range(0, len(questions), TOGETHER):
-            part = questions[start : start + TOGETHER]
-            said += ask(files, TASK_FILE, TASK_FUNCTION, part, limits=LIMITS)
+            some = questions[start : start + TOGETHER]
+            said += ask(files, TASK_FILE, TASK_FUNCTION, some, limits=LIMITS)
         answers = dict(zip(questions, said, strict=True))
         return [_attempt(policy, job, answers[job.task.question]) for job in jobs]
 

@@ -40,17 +40,7 @@ from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Split, TaskSet
 from sharpen.search.genome import genome_of
 from sharpen.search.improver import with_program_of
-from sharpen.search.staged import (
-    Tasks,
-    alpha,
-    brief_of,
-    evaluated,
-    examples_of,
-    extended,
-    growth,
-    measured,
-    sizes_of,
-)
+from sharpen.search.staged import Tasks, alpha, brief_of, evaluated, extended, growth, measured, sizes_of
 from sharpen.stores.archive import Archive, Extent, Node, latest, uniform, weighted
 from sharpen.tasks.source import load_tasks
 
@@ -191,7 +181,7 @@ def hyperagents(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Pol
     """The loop of algorithm 1, then imp@k on unseen domains."""
     ready, genome, sizes = run.preparation(), genome_of(policy), sizes_of(tasks.train)
     actor = policy.acting(genome.actor)
-    form = ready.update(genome.formed(examples_of(tasks.train)), actor, None)
+    form = ready.update(genome.formed(tasks.train), actor, None)
     root = form if config.start is Start.FORM else ready.update(genome.bare, actor, None)
     run.prepared(root)
     archive = grown(run, root, (tasks.train, tasks.val), config)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sharpen.core.policy import Policy
+from sharpen.core.task import Task
 from sharpen.core.updater import Updater
 from sharpen.models.none import NoModel
 from sharpen.search import improver
 from sharpen.search.improver import Founding, SelfEditing
 from sharpen.search.python_editing import ModelEditing, PythonFounding
+from sharpen.search.staged import examples_of
 from sharpen.stores import programs
 from sharpen.stores.pipelines import FORMS, LABELS, Pipeline, form_fixed
 
-Examples = Mapping[str, Sequence[tuple[str, str]]]
 FORM_AGENT = '''"""The part that does the tasks."""
 
 import re
@@ -40,8 +41,8 @@ class Genome(NamedTuple):
     """The file that says how both are edited."""
     bare: Updater
     """Gives a policy the program that repeats the question."""
-    formed: Callable[[Examples], Updater]
-    """Gives it a program with the right answer forms and nothing else."""
+    formed: Callable[[Sequence[Task]], Updater]
+    """Gives it a program with the answer forms of training tasks and nothing else."""
     editor: Callable[[bool], Updater]
     """Makes children by their parent's improver; whether the improver is edited too."""
 
@@ -60,8 +61,8 @@ def form_agent(pipeline: Pipeline) -> str:
     return FORM_AGENT.format(forms=forms)
 
 
-def _python_formed(examples: Examples) -> Updater:
-    files = {**programs.starter_program(), programs.TASK_FILE: form_agent(form_fixed(examples))}
+def _python_formed(tasks: Sequence[Task]) -> Updater:
+    files = {**programs.starter_program(), programs.TASK_FILE: form_agent(form_fixed(examples_of(tasks)))}
     return PythonFounding(files=files)
 
 
@@ -70,7 +71,7 @@ PIPELINES = Genome(
     task_file=improver.TASK_FILE,
     improver_file=improver.IMPROVER_FILE,
     bare=Founding(),
-    formed=lambda examples: Founding(pipeline=form_fixed(examples)),
+    formed=lambda tasks: Founding(pipeline=form_fixed(examples_of(tasks))),
     editor=lambda evolving: SelfEditing(evolving=evolving),
 )
 PYTHON = Genome(
