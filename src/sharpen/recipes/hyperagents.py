@@ -10,10 +10,12 @@ A program has two parts: one does the tasks, the other, the improver, edits both
 
 alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
 Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
-Changed: a program is a pipeline of rules and an improver with habits, both data: no model, no code that runs;
-alpha is of training tasks, so that val is kept for the last choice. The improver sees its program, training
-scores, failed training tasks and the record of edits; never val or test.
-Left out: editable parent selection, answers by an ensemble of the archive, Python files edited by a model.
+With any model the program is Python files that this model edits as `meta_agent.py`, itself editable, orders;
+both run in the sandbox alone, and a node's patch is its diff. Model `none`: a pipeline of rules and an improver
+with habits, both data.
+Changed: alpha is of training tasks, so that val is kept for the last choice. The improver sees its program,
+training scores, failed training tasks and the record of edits; never val or test. One reply makes one child.
+Left out: editable parent selection, answers by an ensemble of the archive, tools for the editing model.
 
 imp@k = gain of the val-best of k nodes that a frozen improver makes on unseen domains from the first program;
 it is taken from the node with the best G(i) = mean over descendants j of (alpha_j - alpha_i) 0.6^distance.
@@ -166,9 +168,9 @@ PLACE: dict[str, JsonValue] = {"task": "suite?level=2", "model": "none", "train"
     paper="arXiv 2603.19461",
     improves="program",
     sees=Channel.LABEL,
-    home=Setting(request=PLACE),
+    home=Setting(request=PLACE).at(iterations=600, parents="code"),
     small=Setting(request={"task": "suite", "model": "none", "train": 30, "test": 10}).at(iterations=6, k=3),
-    demo=Setting(request=PLACE).at(start="form", iterations=200, k=0),
+    demo=Setting(request=PLACE).at(start="form", iterations=500, parents="code", k=0),
     ablation={"parents": "shuffled"},
     claim="An editable improver in an archive beats a fixed one and a chain, and it transfers.",
     arms={
