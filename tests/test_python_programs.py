@@ -298,7 +298,7 @@ def test_an_edit_by_the_model_raises_the_sealed_score(tmp_path: Path, start: str
     assert result.test.delta.above_zero, result.conclusion
     assert (result.test.before.mean == 0) is (start == "bare")
     assert sorted(result.parts["program"].files) == ["meta_agent.py", "task_agent.py"]
-    assert "+import re" in str(result.parts["program"].metadata["patch"])
+    assert "+    numbers = " in str(result.parts["program"].metadata["patch"])
 
 
 def test_hostile_children_are_stopped_and_the_run_goes_on_and_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ A program has two parts: one does the tasks, the other, the improver, edits both
 alpha_i: mean over domains, tasks that were not tried counted as failed; n_i: usable children.
 Where paper and code differ: the code takes h_i = exp(-(n_i / 8)^3) (`parents = "code"`).
 With any model the program is Python files that this model edits as `meta_agent.py`, itself editable, orders;
-both run in the sandbox alone, and a node's patch is its diff. Model `none`: a pipeline of rules and an improver
+both run in the sandbox alone, a node's patch is its diff. Model `none`: a pipeline of rules and an improver
 with habits, both data.
 Changed: alpha is of training tasks, so that val is kept for the last choice. The improver sees its program,
 training scores, failed training tasks and the record of edits; never val or test. One reply makes one child.
@@ -20,9 +20,10 @@ Left out: editable parent selection, answers by an ensemble of the archive, tool
 imp@k = gain of the val-best of k nodes that a frozen improver makes on unseen domains from the first program;
 it is taken from the node with the best G(i) = mean over descendants j of (alpha_j - alpha_i) 0.6^distance.
 
-Expected (model `none`): `home` and `demo` learn on nearly every seed; bare programs end near what the right
-form alone scores (`form_fixed`). Evolved over fixed improver (`improver = "fixed"`, the parent method) is
-plausible in the median, not shown; over a chain, not shown. Ablation: scores are shuffled among nodes
+Expected (model `none`): `home` and `demo` learn on nearly every seed; a bare start mostly ends below what the
+right form alone scores (`form_fixed`). Evolved over fixed improver (`improver = "fixed"`, the parent method)
+is plausible in the median, not shown; over a chain, not shown at these settings with intervals.
+Ablation: scores are shuffled among nodes
 (`parents = "shuffled"`) for both choices, of parents and of the last; a start with form gains nothing.
 """
 
