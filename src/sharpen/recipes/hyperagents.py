@@ -22,10 +22,10 @@ it is taken from the node with the best G(i) = mean over descendants j of (alpha
 
 Expected (model `none`): the set-up `demo` ends at 0.85 to 0.93 from 0.44 to 0.53 (seeds 1 to 6, data seeds 11
 to 13), above the fixed improver (`improver = "fixed"`, the parent method) on each of seeds 1 to 5, in the
-median by 0.2, above a chain on each of 1 to 4. A bare start (`home`) learns on all 6 seeds but mostly ends below
+median by 0.2, above a chain on each of 1 to 4. A bare start (`home`) learns on all 6 seeds, mostly ends below
 what the right form alone scores (`form_fixed`); there neither comparison nor transfer has been shown.
-Ablation: scores are shuffled among nodes
-(`parents = "shuffled"`) for both choices, of parents and of the last; a start with form gains nothing.
+Ablation: scores are shuffled among nodes (`parents = "shuffled"`)
+for both choices, of parents and of the last; a start with form gains nothing.
 """
 
 from __future__ import annotations
