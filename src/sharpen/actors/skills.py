@@ -10,11 +10,9 @@ costs its own questions and no others, and the attempt says why there is no answ
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -22,7 +20,8 @@ from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.records import digest
-from sharpen.sandbox.process import Limits, Ran, Status, run_python
+from sharpen.sandbox.asking import Said, ask
+from sharpen.sandbox.process import Limits
 from sharpen.stores.routing import PART, open_router, ranked
 from sharpen.stores.skills import Library, Skill, read_library
 
@@ -30,50 +29,7 @@ FALLBACK = 2
 """Skills that a question is handed to at most."""
 TOGETHER = 100
 """Questions in one process at most."""
-MAX_ANSWER = 2_000
 LIMITS = Limits(seconds=10.0, output=1_000_000)
-HARNESS = """
-import io, json, os, signal, sys
-
-def stop(*_):
-    raise TimeoutError("took more than a second")
-
-out = os.fdopen(os.dup(1), "w")
-questions = json.loads(sys.stdin.read())
-sys.stdin, sys.stdout, sys.stderr = io.StringIO(), io.StringIO(), io.StringIO()
-signal.signal(signal.SIGPROF, stop)
-space = {"__name__": "skill"}
-try:
-    signal.setitimer(signal.ITIMER_PROF, 1.0)
-    with open("skill.py", encoding="utf-8") as source:
-        exec(compile(source.read(), "skill.py", "exec"), space)
-    broken = ""
-except BaseException as error:
-    broken = f"{type(error).__name__}: {error}"[:200]
-for place, question in enumerate(questions):
-    try:
-        signal.setitimer(signal.ITIMER_PROF, 1.0)
-        if broken:
-            raise RuntimeError(broken)
-        said = space["solve"](question)
-        row = {"i": place, "answer": None if said is None else str(said)[:LIMIT]}
-    except BaseException as error:
-        row = {"i": place, "error": f"{type(error).__name__}: {error}"[:200]}
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-    out.write(json.dumps(row) + "\\n")
-    out.flush()
-""".replace("LIMIT", str(MAX_ANSWER))
-
-
-class Said(NamedTuple):
-    """What a skill made of a question: an answer, or the reason why there is none."""
-
-    answer: str
-    reason: str = ""
-
-
-ABSTAINED = Said("", "it does not apply")
 
 
 def open_actor(stage: Stage) -> SkillUser:
@@ -125,37 +81,7 @@ class SkillUser:
 
 def run_skill(code: str, questions: Sequence[str]) -> list[Said]:
     """What a skill's code says to each question, run in one isolated process."""
-    files = {"skill.py": code.encode(), "run.py": HARNESS.encode()}
-    ran = run_python(files, "run.py", stdin=json.dumps(list(questions)), limits=LIMITS)
-    found: dict[int, Said] = {}
-    for line in ran.stdout.splitlines():
-        row = _row(line)
-        place = row.get("i")
-        if type(place) is int and 0 <= place < len(questions):
-            found.setdefault(place, _said(row))
-    missing = Said("", _reason(ran))
-    return [found.get(place, missing) for place in range(len(questions))]
-
-
-def _row(line: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return row if isinstance(row, dict) else {}
-
-
-def _said(row: Mapping[str, Any]) -> Said:
-    if "error" in row:
-        return Said("", str(row["error"])[:200])
-    answer = row.get("answer")
-    return Said(answer[:MAX_ANSWER]) if isinstance(answer, str) and answer.strip() else ABSTAINED
-
-
-def _reason(ran: Ran) -> str:
-    if ran.status is Status.OK:
-        return "it garbled what it was to report"
-    return f"the process ended early: {ran.status} {ran.reason or ran.stderr}".strip()[:200]
+    return ask({"skill.py": code.encode()}, "skill.py", "solve", questions, limits=LIMITS)
 
 
 def _attempt(policy: Policy, library: Library, job: Job, trail: Sequence[tuple[str, Said]]) -> Attempt:

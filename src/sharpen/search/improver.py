@@ -19,6 +19,7 @@ from sharpen.core.records import Record, decode, digest, encode
 from sharpen.core.seeds import random_for
 from sharpen.core.updater import Updated, Workbench
 from sharpen.search.mutation import varied
+from sharpen.stores.archive import Flag
 from sharpen.stores.pipelines import MAX_RULES, Pipeline, Rule, answer, first_word, parse_pipeline
 
 LEAST, MOST = 0.02, 50.0
@@ -211,10 +212,23 @@ def program_of(store: ArtifactStore, policy: Policy) -> tuple[Pipeline, Improver
     return parse_pipeline(store.get(files[TASK_FILE])), decode(Improver, store.get(files[IMPROVER_FILE]))
 
 
-def with_part_of(policy: Policy, other: Policy, file: str) -> Policy:
-    """The policy with one file of its program taken from another's."""
+def with_program_of(policy: Policy, other: Policy, keep: str) -> Policy:
+    """The policy with another's program, but for one file that stays its own."""
     own, others = policy.parts[Kind.PROGRAM], other.parts[Kind.PROGRAM]
-    return policy.with_part(own.model_copy(update={"files": {**own.files, file: others.files[file]}}))
+    return policy.with_part(own.model_copy(update={"files": {**others.files, keep: own.files[keep]}}))
+
+
+class Fate(NamedTuple):
+    """What an editor says of a child that is not as it should be."""
+
+    flag: Flag | None = None
+    detail: str = ""
+
+
+def fate_of(policy: Policy) -> Fate:
+    """The flag and the reason that an editor left with a policy's program."""
+    facts = policy.parts[Kind.PROGRAM].metadata
+    return Fate(Flag(str(facts["flag"])), str(facts.get("detail", ""))) if "flag" in facts else Fate()
 
 
 def kinds_of(policy: Policy) -> tuple[str, ...]:

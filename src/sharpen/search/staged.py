@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
 from sharpen.core.run import Scope
 from sharpen.core.task import Split, Task
 from sharpen.core.verdict import value_of
-from sharpen.search.improver import Brief, DomainReport, Example, Tally, kinds_of
-from sharpen.stores.archive import Archive, Extent, Node, Score, descendants
+from sharpen.search.improver import Brief, DomainReport, Example, Tally, fate_of, kinds_of
+from sharpen.stores.archive import Archive, Extent, Flag, Node, Score, descendants
 
+Tasks = tuple[Sequence[Task], Sequence[Task]]
+"""For training and for validation."""
 DISCOUNT, LEAST = 0.6, 3
 """Of descendants by distance, and how many a node must have (arXiv 2603.19461)."""
 SHOWN = 4
@@ -46,31 +49,58 @@ def score_of(
     )
 
 
-def measured(
-    it: Scope, policy: Policy, tasks: Sequence[Task], split: Split, extent: Extent
-) -> tuple[Score, dict[str, float | None]]:
-    """Score on some tasks, with the value of each."""
-    verdicts = it.judge(it.attempt(policy, tasks, temperature=0.0), tasks)
+class Measured(NamedTuple):
+    """A score, the value of each task by its key, and why the program failed on all of them, if it did."""
+
+    score: Score
+    values: dict[str, float | None]
+    failure: str = ""
+
+
+def measured(it: Scope, policy: Policy, tasks: Sequence[Task], split: Split, extent: Extent) -> Measured:
+    """Score on some tasks."""
+    attempts = it.attempt(policy, tasks, temperature=0.0)
+    verdicts = it.judge(attempts, tasks)
     values = {task.key: value_of(verdict) for task, verdict in zip(tasks, verdicts, strict=True)}
-    return score_of(values, tasks, split, extent), values
+    failed = bool(attempts) and all(attempt.outcome.get("failed") == 1 for attempt in attempts)
+    failure = str(attempts[0].outcome.get("failure", "it answers nothing")) if failed else ""
+    return Measured(score_of(values, tasks, split, extent), values, failure)
 
 
 def evaluated(it: Scope, node: Node, train: Sequence[Task], val: Sequence[Task], sample: int) -> Node:
-    """The node with its scores: of a sample of every domain; if each is above 0, of all and of val."""
+    """The node with its scores: of a sample of every domain; if each is above 0, of all and of val.
+
+    A program that fails on every task of the sample is flagged as invalid.
+    """
     if node.flags:
         return node
     first = [task for group in by_domain(train).values() for task in group[:sample]]
-    score, values = measured(it, node.policy, first, Split.TRAIN, Extent.SAMPLE)
+    score, values, failure = measured(it, node.policy, first, Split.TRAIN, Extent.SAMPLE)
     scores = [score]
     if all(score.domains.values()):
         rest = [task for task in train if task.key not in values]
-        values |= measured(it, node.policy, rest, Split.TRAIN, Extent.FULL)[1] if rest else {}
+        values |= measured(it, node.policy, rest, Split.TRAIN, Extent.FULL).values if rest else {}
         held = it.evaluate(node.policy, val, name=f"val/{len(val)}", purpose=Purpose.METHOD).values
         by_key = {task.key: value for task, value in zip(val, held, strict=True)}
         scores.append(score_of(values, train, Split.TRAIN, Extent.FULL))
         scores.append(score_of(by_key, val, Split.VAL, Extent.FULL))
     failed = tuple(key for key, value in values.items() if not value)
-    return node.model_copy(update={"scores": tuple(scores), "failed": failed})
+    flags = (Flag.INVALID,) if failure else ()
+    facts = {"scores": tuple(scores), "failed": failed, "flags": flags, "detail": failure}
+    return node.model_copy(update=facts)
+
+
+def extended(it: Scope, archive: Archive, parent: Node, child: Policy, tasks: Tasks, sample: int) -> Archive:
+    """The archive with a child, scored if it can be used.
+
+    A parent whose own improver failed has no more children.
+    """
+    fate = fate_of(child)
+    node = archive.patched(
+        parent, child, kinds_of(child), invalid=fate.flag is Flag.INVALID, detail=fate.detail
+    )
+    grown = archive.with_child(evaluated(it, node, *tasks, sample))
+    return grown.flagged(parent.number, Flag.BARREN, fate.detail) if fate.flag is Flag.BARREN else grown
 
 
 def alpha(node: Node, sizes: Mapping[str, int]) -> float:

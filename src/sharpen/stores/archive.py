@@ -119,11 +119,18 @@ class Archive(Record):
             chain.append(parent)
         return tuple(chain)
 
-    def patched(self, parent: Node, policy: Policy, patch: Sequence[str]) -> Node:
-        """The next node, not yet scored; flagged if the patch is empty."""
-        flags = (Flag.EMPTY,) if policy.version == parent.policy.version else ()
+    def patched(
+        self, parent: Node, policy: Policy, patch: Sequence[str], *, invalid: bool = False, detail: str = ""
+    ) -> Node:
+        """The next node, not yet scored; flagged if the patch is empty or the policy cannot be used."""
+        empty = policy.version == parent.policy.version
         return Node(
-            number=len(self.nodes), policy=policy, parent=parent.number, patch=tuple(patch), flags=flags
+            number=len(self.nodes),
+            policy=policy,
+            parent=parent.number,
+            patch=tuple(patch),
+            flags=(Flag.EMPTY,) * empty + (Flag.INVALID,) * invalid,
+            detail=detail,
         )
 
     def children(self) -> dict[int, int]:
@@ -135,8 +142,8 @@ class Archive(Record):
         return counts
 
     def parents(self) -> tuple[Node, ...]:
-        """Nodes that may have children."""
-        return tuple(node for node in self.nodes if not node.flags)
+        """Nodes that may have children; the root if there is no other, so that the search can go on."""
+        return tuple(node for node in self.nodes if not node.flags) or self.nodes[:1]
 
     def best(self, split: Split) -> Node | None:
         """The node with the highest full score on a split, the earliest of equals; None if none has one."""
@@ -172,8 +179,8 @@ Pick = Callable[[Sequence[Node], random.Random], Node]
 
 
 def latest(nodes: Sequence[Node], rng: random.Random) -> Node:
-    """The newest: a chain without an archive."""
-    return nodes[-1]
+    """The newest usable one: a chain without an archive."""
+    return next((node for node in reversed(nodes) if not node.flags), nodes[0])
 
 
 def uniform(nodes: Sequence[Node], rng: random.Random) -> Node:
