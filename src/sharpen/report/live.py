@@ -15,6 +15,8 @@ from sharpen.core.updater import Updated
 from sharpen.core.verdict import Error, Rejected, Scored
 
 _QUIET_VERBS = ("manifest", "unseal", "configure", "propose")
+_SHORT, _QUIET = 0.05, 1.0
+"""A step of less than `_SHORT` seconds gets no line within `_QUIET` seconds of another one."""
 _LOG_EVERY = 20.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -82,7 +84,8 @@ class Live:
         self._flush()
 
     def _flush(self) -> None:
-        if text := self._tally.text():
+        recent = time.monotonic() - self._logged < _QUIET
+        if (text := self._tally.text()) and not (recent and self._tally.seconds < _SHORT):
             self._line(_title(self._place), text)
         self._tally = _Tally()
 
@@ -95,7 +98,7 @@ class _Tally:
     """What the chunks of one step add up to."""
 
     def __init__(self) -> None:
-        self._seconds = 0.0
+        self.seconds = 0.0
         self._tokens = 0
         self._steps = 0
         self._values: list[float] = []
@@ -104,7 +107,7 @@ class _Tally:
         self._other = ""
 
     def add(self, entry: Entry, wall: Wall, result: object) -> None:
-        self._seconds += wall.seconds
+        self.seconds += wall.seconds
         self._tokens += entry.usage.sampled_tokens
         self._steps += entry.usage.environment_steps
         match result:
@@ -135,7 +138,7 @@ class _Tally:
         """One line, or nothing."""
         if self._attempts:
             amount, unit = (self._tokens, "tokens") if self._tokens else (self._steps, "steps")
-            rate = amount / max(self._seconds, 1e-9)
+            rate = amount / max(self.seconds, 1e-9)
             return f"{self._attempts} attempts, {amount:,} {unit}, {rate:,.0f} {unit}/s"
         if self._values or self._errors:
             score = f"{sum(self._values) / len(self._values):.1%} right" if self._values else "no score"
