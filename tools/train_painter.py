@@ -29,11 +29,12 @@ def main() -> None:
     """Train and write the folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", default="painter?width=32", help="what to go on from")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--rows", type=int, default=48)
     parser.add_argument("--lr", type=float, default=3e-3)
     given = parser.parse_args()
-    model = open_painter("painter?width=32", threads=1)
+    model = open_painter(given.start, threads=1)
     train(model, given.steps, given.rows, given.lr, given.out)
     model.export(None, given.out, merged=False)
 

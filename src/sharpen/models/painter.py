@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sharpen.core.errors import BadInput
@@ -110,8 +110,8 @@ class PainterModel:
         self.load(weights)
         self.painter.unet.save_pretrained(target / "unet", safe_serialization=True)
         self.scheduler.save_pretrained(target / "scheduler")
-        if self.painter.captions is not None:
-            save_file(self.painter.captions.state_dict(), target / CAPTIONS_FILE)
+        if beside := _beside_unet(self.painter):
+            save_file(beside, target / CAPTIONS_FILE)
 
 
 def as_pixels(pictures: Tensor) -> list[Pixels]:
@@ -144,11 +144,16 @@ def _from_folder(spec: str, folder: Path) -> PainterModel:
     except (OSError, ValueError) as error:
         problem = f"is no folder of a pixel diffusion model: {str(error).splitlines()[0][:120]}"
         raise BadInput("model", spec, problem, remedy="give one with unet/ and scheduler/") from error
-    captions = None
-    if unet.config.class_embed_type == "identity":
-        captions = Captions(4 * unet.config.block_out_channels[0])
-        copy_into(captions.state_dict(), load_file(folder / CAPTIONS_FILE), folder / CAPTIONS_FILE)
-    return PainterModel(spec, Painter(unet, captions), scheduler, steps=PainterShape().steps)
+    reads = unet.config.class_embed_type == "identity"
+    painter = Painter(unet, Captions(4 * unet.config.block_out_channels[0]) if reads else None)
+    if beside := _beside_unet(painter):
+        copy_into(beside, read_tensors(folder / CAPTIONS_FILE), folder / CAPTIONS_FILE)
+    return PainterModel(spec, painter, scheduler, steps=PainterShape().steps)
+
+
+def _beside_unet(painter: Painter) -> dict[str, Tensor]:
+    """The weights that read captions."""
+    return {name: value for name, value in painter.state_dict().items() if not name.startswith("unet.")}
 
 
 def _no_text(name: str) -> BadInput:

@@ -14,6 +14,8 @@ from sharpen.models.base import Model
 TINY = "tiny"
 NONE = "none"
 PAINTER = "painter"
+SKETCH = "sketch"
+"""The shipped model that draws scenes."""
 POSSIBLE = (
     "tiny, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, painter "
     "(`sharpen models` lists them)"
@@ -71,6 +73,8 @@ def open_model(
         from sharpen.models.scripted import open_scripted
 
         return open_scripted(rest)
+    if spec == SKETCH:
+        return _open_painter(str(Path(str(files("sharpen.models"))) / SKETCH), threads)
     if kind.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir():
         return _open_painter(spec, threads)
     return _open_local(spec, _folder(spec), threads=threads, dtype=dtype, device=device)
@@ -94,6 +98,7 @@ def list_models() -> tuple[ModelInfo, ...]:
         ("FOLDER", "a Hugging Face folder with safetensors"),
         ("OWNER/NAME", "a model on the Hugging Face hub"),
         ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
+        (SKETCH, "shipped; draws small scenes, heeding each aspect of a caption less than half of the time"),
         ("painter?size=12", "an untrained diffusion model that draws pictures, or a diffusers folder"),
         ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),
         (NONE, "no model, for policies that are programs or skills"),

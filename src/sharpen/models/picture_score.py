@@ -1,0 +1,65 @@
+"""A small network that says how well a picture fits its caption; learners train it, judges ask it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sharpen.models.captions import Captions
+from sharpen.models.hf_file import read_checked, save_tensors
+from sharpen.models.hf_weights import copy_into
+
+WIDTH = 64
+
+
+class PictureScore(nn.Module):
+    """Picture and caption -> a score whose mean is 0 and whose spread is 1 over the pictures it learnt from."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, size: int) -> None:
+        """`size` is the side of the pictures in pixels, a multiple of 4."""
+        super().__init__()
+        self.size = size
+        self.look = nn.Sequential(
+            nn.Conv2d(3, 32, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(32, 32, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(32 * (size // 4) ** 2, WIDTH),
+        )
+        self.read = Captions(WIDTH)
+        self.fit = nn.Sequential(nn.Linear(3 * WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 1))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(()))
+
+    def forward(self, pictures: Tensor, ids: Tensor) -> Tensor:
+        """B x 3 x S x S from -1 to 1, B x PLACES -> B scores."""
+        seen, told = self.look(pictures), self.read(ids)
+        raw = self.fit(torch.cat([seen, told, seen * told], dim=1))[:, 0]
+        scores: Tensor = (raw - self.mean) / self.spread
+        return scores
+
+
+def fresh_score(size: int, seed: int) -> PictureScore:
+    """An untrained network; equal seeds give equal weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return PictureScore(size)
+
+
+def save_score(net: PictureScore, target: Path) -> None:
+    """Write the network."""
+    save_tensors(target, net.state_dict(), {"size": net.size})
+
+
+def read_score(path: Path) -> PictureScore:
+    """The network in a file; Damaged if it is none."""
+    contents = read_checked(path)
+    net = PictureScore(int(str(contents.facts["size"])))
+    copy_into(net.state_dict(), contents.tensors, path)
+    return net.eval().requires_grad_(False)
