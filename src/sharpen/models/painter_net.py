@@ -87,9 +87,9 @@ def _patch(config: Any) -> int:
 
 def fresh_painter(shape: PainterShape) -> Painter:
     """An untrained painter; equal shapes give equal weights."""
-    if shape.size % shape.patch or shape.width % 8:
+    if shape.size % shape.patch or shape.width % 16:
         raise BadInput(
-            "painter", str(shape), "does not fit", remedy="size a multiple of patch, width a multiple of 8"
+            "painter", str(shape), "does not fit", remedy="size a multiple of patch, width one of 16"
         )
     channels = COLOURS * shape.patch**2
     with torch.random.fork_rng():

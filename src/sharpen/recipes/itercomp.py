@@ -109,7 +109,7 @@ Rankings = dict[str, dict[str, Row]]
 """Aspect -> caption -> ranking of pictures."""
 
 
-PLACE = {"task": "scenes?level=2", "model": "sketch", "train": 240, "val": 24, "test": 120}
+PLACE = {"task": "scenes?level=2", "model": "sketch", "train": 240, "val": 24, "test": 120, "shots": 0}
 DEMO = {"specialist_steps": 100, "reward_steps": 200, "base_steps": 60, "iterations": 2}
 
 
