@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sharpen.core.records import Record
+from sharpen.core.seeds import random_for
 
 
 class Marked(Record):
@@ -21,6 +22,22 @@ Row = tuple[Marked, ...]
 def ranked(marks: Mapping[str, float]) -> Row:
     """Items by their marks, best first; ties stay in order."""
     return tuple(sorted((Marked(item=i, mark=m) for i, m in marks.items()), key=lambda one: -one.mark))
+
+
+def reshuffled(marks: Mapping[str, float], *key: str) -> dict[str, float]:
+    """The same marks dealt out to other items; for ablations."""
+    dealt = list(marks.values())
+    random_for("reshuffled", *key).shuffle(dealt)
+    return dict(zip(marks, dealt, strict=True))
+
+
+def top_item(rows: Sequence[Row]) -> str:
+    """The item with the highest sum of marks over several rankings of the same items; the first of equals."""
+    total: dict[str, float] = {}
+    for row in rows:
+        for one in row:
+            total[one.item] = total.get(one.item, 0.0) + one.mark
+    return max(sorted(total), key=total.__getitem__)
 
 
 def spliced(row: Row, item: str, scores: Mapping[str, float]) -> Row:

@@ -1,17 +1,22 @@
-"""Judging pictures by a learned reward model."""
+"""Judging pictures by learned reward models, and watching how far these agree with the verifier."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
 
 from sharpen.actors.painter import IMAGE
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt
+from sharpen.core.run import Scope
 from sharpen.core.task import Task
-from sharpen.core.verdict import Error, Scored, Verdict
+from sharpen.core.verdict import Error, Scored, Verdict, value_of
+from sharpen.curation.rankings import agreement
+from sharpen.judges.pixel_spread import PixelSpread
 from sharpen.models.loading import WEIGHTS_FILE
 
 
@@ -45,3 +50,34 @@ class PictureJudge:
         with torch.no_grad():
             scores = net(pictures, word_ids([task.question for task, _ in pairs]))
         return [Scored(value=value) for value in scores.tolist()]
+
+
+def picture_scores(
+    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], reward: Artifact
+) -> dict[str, dict[str, float]]:
+    """Caption -> picture (hash of its file) -> score; journaled as one judging step."""
+    caption, found = {task.key: task.question for task in tasks}, defaultdict[str, dict[str, float]](dict)
+    verdicts = it.judge(attempts, tasks, verifier=PictureJudge(reward))
+    for attempt, verdict in zip(attempts, verdicts, strict=True):
+        if isinstance(verdict, Scored):
+            found[caption[attempt.task]][attempt.files[IMAGE]] = verdict.value
+    return found
+
+
+def watch_pictures(
+    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], rewards: Mapping[str, Artifact]
+) -> None:
+    """Record the pictures' diversity, and for each aspect of the verifier's evidence that a reward model
+    judges: mean score, the verifier's mean, and in how many (right, wrong) pairs the right one scores higher.
+    """
+    spread = (value_of(verdict) for verdict in it.judge(attempts, tasks, verifier=PixelSpread()))
+    numbers = {"diversity": fmean(value or 0.0 for value in spread)}
+    truth = it.judge(attempts, tasks)
+    for aspect, reward in rewards.items():
+        verdicts = it.judge(attempts, tasks, verifier=PictureJudge(reward))
+        scores = [value_of(verdict) or 0.0 for verdict in verdicts]
+        right = [isinstance(told, Scored) and told.evidence[aspect] == 1.0 for told in truth]
+        numbers |= {f"{aspect}_score": fmean(scores), f"{aspect}_oracle": fmean(right)}
+        if (agreed := agreement(right, scores)) is not None:
+            numbers[f"{aspect}_agreement"] = agreed
+    it.measure(**numbers)

@@ -30,5 +30,7 @@ class PixelSpread:
         for number, (task, _) in enumerate(pairs):
             others = [other for other in groups[task.key] if other != number]
             distances = [float(np.abs(pictures[number] - pictures[other]).mean()) for other in others]
-            verdicts.append(Scored(value=sum(distances) / len(distances)) if distances else Error(kind="alone"))
+            verdicts.append(
+                Scored(value=sum(distances) / len(distances)) if distances else Error(kind="alone")
+            )
         return verdicts

@@ -132,7 +132,7 @@ def open_painter(spec: str, *, threads: int | None = None) -> PainterModel:
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return _from_folder(spec, folder)
-    kinds = {name: int for name in PainterShape.model_fields}
+    kinds = dict.fromkeys(PainterShape.model_fields, int)
     shape = PainterShape(**Spec.parse(spec, kind="model").bind(kinds, kind="model"))
     return PainterModel(spec, fresh_painter(shape), fresh_scheduler(), steps=shape.steps)
 

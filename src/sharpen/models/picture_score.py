@@ -15,7 +15,7 @@ WIDTH = 64
 
 
 class PictureScore(nn.Module):
-    """Picture and caption -> a score whose mean is 0 and whose spread is 1 over the pictures it learnt from."""
+    """Picture and caption -> a score with mean 0 and spread 1 over the pictures it learnt from."""
 
     mean: Tensor
     spread: Tensor

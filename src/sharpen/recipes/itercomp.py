@@ -3,31 +3,28 @@
 Paper: Zhang et al., "IterComp: Iterative Composition-Aware Feedback Learning from Model Gallery for
 Text-to-Image Generation", arXiv 2410.07171. Code: YangLing0818/IterComp.
 
-For every aspect k (attribute binding, spatial, non-spatial) experts rank the gallery's pictures of a prompt; a
+For every aspect k (attribute, spatial, non-spatial) experts rank the gallery's pictures of a prompt; a
 reward model is trained on all ordered pairs, and the base painter on the hinge of all rewards:
 
     L(RM_k) = -E log sigmoid(r_k(better) - r_k(worse)),    L(theta) = E_{prompt, m} sum_k relu(2 - r_k(x0_m))
 
 x0_m is the picture predicted at one denoising step m with gradient; the steps before it have none. Then the
-improved base joins the gallery: its pictures are spliced into the rankings by RM_k, the old order stays frozen,
-the rewards are trained again, and so on.
+improved base joins the gallery: its pictures are spliced into the rankings by RM_k while the old order stays
+frozen, the rewards are trained again, and so on.
 
-Changed: rendered scenes for photographs. The shipped base heeds each aspect less than half of the time, and the
-gallery's specialists are made from it (right colours only, right places only, right sizes only). An oracle with
-10 % of its marks flipped stands for the human experts; equal marks give no pair. m runs over nearly all of the
-10 steps, as layout is decided early (the paper: 30 to 39 of 40). The code never compares a newcomer with the
-top picture and never with the bottom one's equals; we compare it with all. Both train on the same captions.
-Left out: Omost as a second newcomer, EMA.
+Changed: rendered scenes for photographs. The shipped base heeds each aspect less than half of the time; the
+gallery's specialists are made from it (right colours only, right places only, right sizes only). An oracle
+with 10 % of its marks flipped stands for the experts; equal marks give no pair. m runs over most of the 10
+steps, as layout is decided early (the paper: 30 to 39 of 40). The code never compares a newcomer with the top
+picture; we do. Rewards and base train on the same captions. Left out: Omost as a newcomer, EMA.
 Expected: every aspect rises, the later rounds add less than the first. Ablation `ranks="shuffled"`: the marks
 are dealt out at random before the rewards are trained, and nothing is gained.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
-from statistics import mean
 
 from pydantic import Field
 
@@ -39,12 +36,11 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Scored, Verdict, value_of
-from sharpen.curation.rankings import Row, agreement, ordered_pairs, ranked, spliced
-from sharpen.judges.pixel_spread import PixelSpread
-from sharpen.judges.picture_score import PictureJudge
+from sharpen.core.verdict import Scored, Verdict
+from sharpen.curation.rankings import Row, ordered_pairs, ranked, reshuffled, spliced, top_item
+from sharpen.judges.picture_score import picture_scores, watch_pictures
 from sharpen.learners.denoise import Denoise
-from sharpen.learners.picture_pairs import Pair, PicturePairs, Pairs
+from sharpen.learners.picture_pairs import Pair, Pairs, PicturePairs
 from sharpen.learners.pictures import Gallery, Shown
 from sharpen.learners.rendered import Rendered, Scenes
 from sharpen.learners.reward_gradient import Rewarded, RewardGradient
@@ -65,17 +61,11 @@ class Update(StrEnum):
     """How the base learns from the rankings."""
 
     REWARDS = "rewards"
-    """Gradient of the reward models."""
+    """Gradient of one reward model for each aspect."""
+    MERGED = "merged"
+    """Gradient of a single reward model of all aspects."""
     REJECTION = "rejection"
     """Fine-tuning on the best-ranked picture of every caption."""
-
-
-class Merge(StrEnum):
-    """How many reward models there are."""
-
-    ASPECTS = "aspects"
-    ONE = "one"
-    """A single one, of the mean mark."""
 
 
 class Config(Record):
@@ -100,27 +90,20 @@ class Config(Record):
     ranks: Ranks = Ranks.JUDGED
     """`shuffled` is the ablation."""
     update: Update = Update.REWARDS
-    """`rejection` is the baseline without reward models."""
-    merge: Merge = Merge.ASPECTS
-    """`one` is the baseline with a single reward model."""
+    """`rejection` and `merged` are baselines."""
 
 
 Rankings = dict[str, dict[str, Row]]
 """Aspect -> caption -> ranking of pictures."""
 
-
-PLACE = {"task": "scenes?level=2", "model": "sketch", "train": 240, "val": 24, "test": 120, "shots": 0}
-DEMO = {"specialist_steps": 100, "reward_steps": 200, "base_steps": 60, "iterations": 2}
+SIZES = {"train": 240, "val": 24, "test": 120, "shots": 0, "threads": 1}
+HERE = Setting(request={"task": "scenes?level=2", "model": "sketch", **SIZES})
+TINY = Setting(request={**HERE.request, "train": 16, "val": 8, "test": 8, "control_samples": 1})
 
 
 def names_of(config: Config) -> dict[str, tuple[str, ...]]:
     """Reward model -> aspects it learns."""
-    return {a: (a,) for a in ASPECTS} if config.merge is Merge.ASPECTS else {"merged": ASPECTS}
-
-
-def follow(config: Config) -> RewardGradient:
-    """The update of the base."""
-    return RewardGradient(steps=config.base_steps, lr=config.base_lr, margin=config.margin)
+    return {a: (a,) for a in ASPECTS} if config.update is Update.REWARDS else {"merged": ASPECTS}
 
 
 def specialists(place: Scope, base: Policy, tasks: Sequence[Task], config: Config) -> tuple[Policy, ...]:
@@ -129,11 +112,6 @@ def specialists(place: Scope, base: Policy, tasks: Sequence[Task], config: Confi
     learner = Denoise(steps=config.specialist_steps)
     odds = [Odds(**{other: float(other != aspect) for other in ASPECTS}) for aspect in ASPECTS]
     return tuple(place.update(Rendered(odds=one, learner=learner), base, scenes) for one in odds)
-
-
-def draw(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
-    """New pictures of every caption."""
-    return it.attempt(policy, tasks, samples=config.samples, temperature=1.0)
 
 
 def experts(
@@ -150,15 +128,8 @@ def experts(
                 mark = 1.0 - mark
             marks[a][caption[attempt.task]][image] = mark
     if config.ranks is Ranks.SHUFFLED:
-        marks = {a: {c: dealt_anew(row, a + c) for c, row in rows.items()} for a, rows in marks.items()}
+        marks = {a: {c: reshuffled(row, a, c) for c, row in rows.items()} for a, rows in marks.items()}
     return {a: {c: ranked(row) for c, row in rows.items()} for a, rows in marks.items()}
-
-
-def dealt_anew(row: dict[str, float], key: str) -> dict[str, float]:
-    """The same marks on other pictures."""
-    marks = list(row.values())
-    random_for("shuffled", key).shuffle(marks)
-    return dict(zip(row, marks, strict=True))
 
 
 def pairs_of(rankings: Rankings, aspects: Sequence[str]) -> Pairs:
@@ -168,85 +139,62 @@ def pairs_of(rankings: Rankings, aspects: Sequence[str]) -> Pairs:
     return Pairs(items=tuple(Pair(caption=c, better=one, worse=other) for c, (one, other) in found))
 
 
-def best_of(rankings: Rankings) -> Gallery:
+def best_of(rankings: Rankings, captions: Sequence[str]) -> Gallery:
     """The picture with the highest sum of marks for every caption."""
-    total: dict[str, Counter[str]] = defaultdict(Counter)
-    for rows in rankings.values():
-        for caption, row in rows.items():
-            total[caption].update({one.item: one.mark for one in row})  # type: ignore[dict-item]
-    best = {caption: max(sums, key=sums.__getitem__) for caption, sums in total.items()}
-    return Gallery(items=tuple(Shown(caption=c, image=image) for c, image in best.items()))
+    best = {caption: top_item([rows[caption] for rows in rankings.values()]) for caption in captions}
+    return Gallery(items=tuple(Shown(caption=caption, image=image) for caption, image in best.items()))
 
 
 def joined(
-    it: Scope, rankings: Rankings, old: Sequence[Attempt], new: Sequence[Attempt], judges: Policy, tasks: Sequence[Task]
+    it: Scope, rankings: Rankings, pictures: Sequence[Attempt], judges: Policy, tasks: Sequence[Task]
 ) -> Rankings:
     """Newcomers spliced into every ranking by its reward model; the old order stays frozen."""
-    grown, caption = {}, {task.key: task.question for task in tasks}
-    for aspect in ASPECTS:
-        reward = PictureJudge(judges.parts.get(aspect) or judges.parts["merged"])
-        verdicts = it.judge([*old, *new], tasks, verifier=reward)
-        scores = {a.files[IMAGE]: value_of(v) or 0.0 for a, v in zip([*old, *new], verdicts, strict=True)}
-        rows = dict(rankings[aspect])
-        for attempt in new:
-            rows[caption[attempt.task]] = spliced(rows[caption[attempt.task]], attempt.files[IMAGE], scores)
-        grown[aspect] = rows
+    grown = {aspect: dict(rows) for aspect, rows in rankings.items()}
+    for aspect, rows in grown.items():
+        reward = judges.parts.get(aspect) or judges.parts["merged"]
+        for caption, scores in picture_scores(it, pictures, tasks, reward).items():
+            for image in sorted(set(scores) - {one.item for one in rows[caption]}):
+                rows[caption] = spliced(rows[caption], image, scores)
     return grown
-
-
-def watch(it: Scope, policy: Policy, judges: Policy, tasks: Sequence[Task]) -> None:
-    """Record how well rewards and oracle agree on held-out pictures, and how much pictures differ."""
-    drawn = it.attempt(policy, tasks, samples=4)
-    numbers = {"diversity": mean(value_of(v) or 0.0 for v in it.judge(drawn, tasks, verifier=PixelSpread()))}
-    truth = it.judge(drawn, tasks)
-    for a in (name for name in ASPECTS if name in judges.parts):
-        scores = [value_of(v) or 0.0 for v in it.judge(drawn, tasks, verifier=PictureJudge(judges.parts[a]))]
-        right = [isinstance(v, Scored) and v.evidence[a] == 1.0 for v in truth]
-        numbers |= {f"{a}_score": mean(scores), f"{a}_oracle": mean(map(float, right))}
-        if (agreed := agreement(right, scores)) is not None:
-            numbers[f"{a}_agreement"] = agreed
-    it.measure(**numbers)
 
 
 @recipe(
     paper="arXiv 2410.07171",
     improves="weights",
     sees=(Channel.LABEL, Channel.ORACLE),
-    home=Setting(request=PLACE),
-    small=Setting(
-        request={**PLACE, "train": 16, "val": 8, "test": 8, "control_samples": 1, "threads": 1},
-        config={"specialist_steps": 4, "reward_steps": 4, "base_steps": 4, "iterations": 2},
-    ),
-    demo=Setting(request={**PLACE, "threads": 1}, config=DEMO),
+    home=HERE,
+    small=TINY.at(specialist_steps=4, reward_steps=4, base_steps=4),
+    demo=HERE.at(iterations=1, samples=1, specialist_steps=100, reward_steps=200, base_lr=5e-4),
     ablation={"ranks": "shuffled"},
     claim="Rewards learnt from painters of different strengths lift every aspect of a weak base.",
     arms={
         "rejection": {"update": "rejection"},
         "one iteration": {"iterations": 1},
-        "one merged reward": {"merge": "one"},
+        "one merged reward": {"update": "merged"},
     },
 )
 def itercomp(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Rank the gallery, learn the rewards, follow them, add the improved base to the gallery, repeat."""
     base, place = run.prepared(policy), run.scope("gallery")
+    follow = RewardGradient(steps=config.base_steps, lr=config.base_lr, margin=config.margin)
+    captions = tuple(task.question for task in tasks.train)
     gallery = (base, *specialists(run.preparation(), base, tasks.train, config))
-    pictures = [attempt for painter in gallery for attempt in draw(place, painter, tasks.train, config)]
+    pictures = [a for painter in gallery for a in place.attempt(painter, tasks.train, samples=config.samples)]
     rankings = experts(pictures, place.judge(pictures, tasks.train), tasks.train, config)
     judges = base
     for it in run.iterations(config.iterations):
         if config.update is Update.REJECTION:
-            candidate = it.update(Denoise(steps=config.base_steps), policy, best_of(rankings))
+            candidate = it.update(Denoise(steps=config.base_steps), policy, best_of(rankings, captions))
         else:
             for name, aspects in names_of(config).items():
                 learner = PicturePairs(name=name, steps=config.reward_steps)
                 judges = it.update(learner, judges, pairs_of(rankings, aspects))
             rewards = {name: judges.parts[name] for name in names_of(config)}
-            captions = tuple(task.question for task in tasks.train)
-            candidate = it.update(follow(config), policy, Rewarded(captions=captions, rewards=rewards))
-        watch(it, candidate, judges, tasks.val)
+            candidate = it.update(follow, policy, Rewarded(captions=captions, rewards=rewards))
+        rewards = {a: judges.parts[a] for a in ASPECTS if a in judges.parts}
+        watch_pictures(it, it.attempt(candidate, tasks.val, samples=4), tasks.val, rewards)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
-        if it.round < config.iterations and config.update is Update.REWARDS:
-            new = draw(it, policy, tasks.train, config)
-            rankings = joined(it, rankings, pictures, new, judges, tasks.train)
-            pictures += new
+        if it.round < config.iterations and config.update is not Update.REJECTION:
+            pictures += it.attempt(policy, tasks.train, samples=config.samples)
+            rankings = joined(it, rankings, pictures, judges, tasks.train)
     return policy

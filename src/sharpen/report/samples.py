@@ -32,7 +32,10 @@ def write_samples(folder: Path, result: Result) -> Path | None:
     if not before or not after or not (before[0].files and after[0].files):
         return None
     store = ArtifactStore(folder / "store")
-    rows = [(_caption(old), _picture(store, old), _picture(store, new)) for old, new in zip(before, after, strict=True)]
+    rows = [
+        (_caption(old), _picture(store, old), _picture(store, new))
+        for old, new in zip(before, after, strict=True)
+    ]
     write_atomic(folder / NAME, _grid(rows[:SHOWN]))
     return folder / NAME
 

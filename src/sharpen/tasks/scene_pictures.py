@@ -35,7 +35,7 @@ def mask_of(shape: str, side: int) -> Mask:
         case "cross":
             return (steps[:, None] == middle) | (steps[None, :] == middle)
         case "ring":
-            inner = (0 < steps) & (steps < side - 1)
+            inner = (steps > 0) & (steps < side - 1)
             return ~(inner[:, None] & inner[None, :])
         case "saltire":
             return (steps[:, None] == steps[None, :]) | (steps[:, None] + steps[None, :] == side - 1)
@@ -70,4 +70,3 @@ def _sides(size: Size, rng: random.Random) -> tuple[int, int]:
             return SMALL, BIG
         case Size.SAME:
             return (BIG, BIG) if rng.random() < 0.5 else (SMALL, SMALL)
-

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from sharpen.core.attempt import Attempt
+from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.core.verdict import Rejected, Scored, Verdict
 from sharpen.tasks.pictures import Pixels, pixels_of, png_of
 from sharpen.tasks.scene_pictures import BIG, PALETTE, SMALL, Mask, mask_of, render
 from sharpen.tasks.scenes import SHAPES, Place, Scene, Size, Thing, scene_task
-from sharpen.core.seeds import random_for
 from sharpen.verifiers.base import Case, CaseKind, Isolation
 
 ISOLATION = Isolation.INLINE
@@ -68,7 +68,9 @@ def verify(attempt: Attempt, task: Task, files: Mapping[str, bytes]) -> Verdict:
     aspects = aspects_of(pixels, Scene.of(task))
     return Scored(
         value=float(all(aspects)),
-        critique="" if all(aspects) else "wrong: " + ", ".join(n for n, ok in aspects._asdict().items() if not ok),
+        critique=""
+        if all(aspects)
+        else "wrong: " + ", ".join(n for n, ok in aspects._asdict().items() if not ok),
         evidence={name: float(ok) for name, ok in aspects._asdict().items()},
     )
 
@@ -175,6 +177,8 @@ CASES = (
     _case(CaseKind.NEAR_MISS, _png(_SHRUNK), "of the same size"),
     _case(CaseKind.ATTACK, _png(_ASKED, _MOVED), "both sides at once"),
     _case(CaseKind.ATTACK, b"\x89PNG\r\n\x1a\n" + b"\xff" * 64, "a broken picture"),
-    _case(CaseKind.ATTACK, png_of(np.zeros((MOST_SIDE + 1, 8, 3), dtype=np.uint8)), "a picture beyond the limit"),
+    _case(
+        CaseKind.ATTACK, png_of(np.zeros((MOST_SIDE + 1, 8, 3), dtype=np.uint8)), "a picture beyond the limit"
+    ),
     _case(CaseKind.ATTACK, None, _ASKED.caption),
 )
