@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
+from pydantic import JsonValue
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -52,7 +53,9 @@ class PainterModel:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the base weights, the noise schedule and the number of steps."""
-        schedule = {key: str(value) for key, value in self.scheduler.config.items() if key[0] != "_"}
+        schedule: dict[str, JsonValue] = {
+            key: str(value) for key, value in self.scheduler.config.items() if key[0] != "_"
+        }
         return digest_of(self._base, {"schedule": schedule, "steps": self.steps})[:16]
 
     @property

@@ -33,12 +33,13 @@ def mask_of(shape: str, side: int) -> Mask:
         case "square":
             return np.ones((side, side), dtype=bool)
         case "cross":
-            return (steps[:, None] == middle) | (steps[None, :] == middle)
+            return np.asarray((steps[:, None] == middle) | (steps[None, :] == middle), dtype=bool)
         case "ring":
             inner = (steps > 0) & (steps < side - 1)
             return ~(inner[:, None] & inner[None, :])
         case "saltire":
-            return (steps[:, None] == steps[None, :]) | (steps[:, None] + steps[None, :] == side - 1)
+            falling, rising = steps[:, None] == steps, steps[:, None] + steps == side - 1
+            return np.asarray(falling | rising, dtype=bool)
         case _:
             raise BadInput("shape", shape, "is unknown", remedy="see sharpen.tasks.scenes.SHAPES")
 

@@ -101,7 +101,8 @@ def objects_in(pixels: Pixels) -> tuple[Found, ...]:
 def _nearest(pixels: Pixels) -> npt.NDArray[np.intp]:
     """Index of the palette's nearest colour for every pixel."""
     palette = np.array(list(PALETTE.values()), dtype=float)
-    return np.square(pixels[:, :, None, :].astype(float) - palette).sum(axis=3).argmin(axis=2)
+    distances = np.square(pixels[:, :, None, :].astype(float) - palette).sum(axis=3)
+    return np.asarray(distances.argmin(axis=2), dtype=np.intp)
 
 
 def _object(region: Mask, colours: npt.NDArray[np.intp]) -> Found:
