@@ -11,7 +11,7 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Budget, Usage
 from sharpen.core.engine import Engine, Read
 from sharpen.core.gate import GateMode, GateRule
-from sharpen.core.journal import Entry, Journal, Wall
+from sharpen.core.journal import Entry, Journal, Wall, read_rows
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run, Scope
 from sharpen.core.seeds import random_for
@@ -147,3 +147,10 @@ def engine(
         chunk_rows=8,
         repair=repair,
     )
+
+
+def contents(folder: Path) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """What must be equal in equal runs: rows with their hashes, and every stored file they name."""
+    rows = [(row.entry.model_dump_json(), row.hash) for row in read_rows(folder)]
+    wanted = {sha for row in read_rows(folder) for sha in (row.entry.blob, *row.entry.files)}
+    return rows, {sha: (folder / "store" / sha[:2] / sha).read_bytes() for sha in sorted(wanted)}

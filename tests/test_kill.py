@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sharpen.core.journal import read_rows
+from helpers_run import contents
+from sharpen.core.recipe import recipe_names
+from sharpen.experiment.check_recipe import StopAfter, small_spec
+from sharpen.experiment.execute import execute
 
 DRIVER = Path(__file__).parent / "kill_driver.py"
 PLACES = ["torn:1", "row:2", "replace:1", "row:3", "progress:1", "torn:1", "replace:1"]
@@ -25,12 +28,6 @@ def drive(recipe: str, out: Path, place: str = "none") -> int:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
-
-
-def contents(folder: Path) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
-    rows = [(row.entry.model_dump_json(), row.hash) for row in read_rows(folder)]
-    wanted = {sha for row in read_rows(folder) for sha in (row.entry.blob, *row.entry.files)}
-    return rows, {sha: (folder / "store" / sha[:2] / sha).read_bytes() for sha in sorted(wanted)}
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +58,14 @@ def test_random_moments(reference: tuple[Path, float], tmp_path: Path) -> None:
         child.wait()
     drive("star", tmp_path)
     assert contents(tmp_path) == contents(folder)
+
+
+@pytest.mark.parametrize("recipe", sorted(recipe_names()))
+def test_every_recipe_survives_two_kills(recipe: str, tmp_path: Path) -> None:
+    """One between rows and one in the middle of a write, against a run that was left alone."""
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    execute(small_spec(recipe), calm, StopAfter(None))
+    kills = [drive(recipe, killed, place) for place in ("row:4", "torn:6")]
+    assert kills == [-signal.SIGKILL] * 2
+    drive(recipe, killed)
+    assert contents(killed) == contents(calm)

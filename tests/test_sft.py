@@ -23,9 +23,9 @@ from sharpen.curation.batch import Batch as Curated
 from sharpen.curation.batch import Item
 from sharpen.learners.batch import Batch, Example, example_from
 from sharpen.learners.fit import CHECKPOINT_FILE
-from sharpen.learners.loss import weighted_nll
+from sharpen.learners.loss import token_loss
 from sharpen.learners.packing import first_fit, micro_batches, packs
-from sharpen.learners.sft import SFT, Carry, Schedule, Start, TrainReport, train
+from sharpen.learners.sft import SFT, Carry, Likelihood, Schedule, Start, TrainReport, train
 from sharpen.models.hf import HFModel
 
 WEIGHTS, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
@@ -111,7 +111,10 @@ def test_packed_and_padded_equal_the_definition(
     assert packs(model.head)
     total = sum(example.total_weight for example in batch)
     micros = micro_batches(batch, packed=packed, micro_tokens=micro_tokens, device=torch.device("cpu"))
-    loss = sum((weighted_nll(model.head, micro, packed=packed) for micro in micros), torch.zeros(())) / total
+    loss = (
+        sum((token_loss(model.head, micro, Likelihood(), packed=packed) for micro in micros), torch.zeros(()))
+        / total
+    )
     expected = plain_loss(model, batch)
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     for ours, theirs in zip(gradients(model, loss), gradients(model, expected), strict=True):
@@ -122,9 +125,9 @@ def test_chunked_logits_equal_whole_ones(llama: HFModel, monkeypatch: pytest.Mon
     batch = examples(6)
     (micro,) = micro_batches(batch, packed=True, micro_tokens=10_000, device=torch.device("cpu"))
     llama.module.requires_grad_(True)
-    whole = gradients(llama, weighted_nll(llama.head, micro, packed=True))
+    whole = gradients(llama, token_loss(llama.head, micro, Likelihood(), packed=True))
     monkeypatch.setattr("sharpen.learners.loss.LOGITS_AT_ONCE", 500)
-    chunked = gradients(llama, weighted_nll(llama.head, micro, packed=True))
+    chunked = gradients(llama, token_loss(llama.head, micro, Likelihood(), packed=True))
     for one, other in zip(whole, chunked, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 

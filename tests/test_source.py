@@ -10,7 +10,7 @@ import pytest
 
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.models.base import Decoding, Model, Prompt
-from sharpen.models.source import Where, list_models, open_model, tiny_folder
+from sharpen.models.source import Where, list_models, open_model, shipped
 
 
 def test_every_named_model_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_tiny_opens_and_samples() -> None:
     done = model.sample([Prompt("Q: 1 + 1\nA:", (1,))], Decoding(max_tokens=4))
     assert 1 <= len(done[0].samples[0].token_ids) <= 4
     assert model.name == "tiny"
-    folder = open_model(str(tiny_folder()), threads=1)
+    folder = open_model(str(shipped()["tiny"]), threads=1)
     assert folder.fingerprint == model.fingerprint
 
 

@@ -14,13 +14,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from sharpen.actors.base import Stage
 from sharpen.actors.single_turn import said
+from sharpen.core.artifact import Kind
 from sharpen.core.attempt import Attempt, Author, Stop, Turn
 from sharpen.core.policy import Decoding, Job, Policy, Style
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
-from sharpen.environments.base import MAX_MOVE, World, start
+from sharpen.environments.base import MAX_MOVE, Retrieves, Searchable, World, start
 from sharpen.models.base import Completion, Prompt
 from sharpen.models.loading import load_policy, render_messages
+from sharpen.stores.memory import Index, loaded
 
 
 @runtime_checkable
@@ -73,9 +75,9 @@ class Seat:
             return Prompt(render_messages(model, self.messages), seed)
         return Prompt("".join(turn.text for turn in self.turns), seed)
 
-    def say(self, sample: Completion, role: str) -> str:
+    def say(self, sample: Completion, role: str, author: Author = Author.POLICY) -> str:
         """Append the role's words; return them as the world gets to see them."""
-        self.turns.append(said(sample, Author.POLICY, role))
+        self.turns.append(said(sample, author, role))
         self.messages = (*self.messages, Message(role=Role.ASSISTANT, content=sample.text))
         self.stop = sample.stop
         return sample.text.strip()[:MAX_MOVE]
@@ -117,7 +119,8 @@ class Episodes:
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
         """One attempt per job, in order."""
-        episodes = [_begin(policy, job, decoding) for job in jobs]
+        memory = memory_of(self.stage, policy)
+        episodes = [begin(policy, job, decoding, memory) for job in jobs]
         running = episodes
         while running:
             waiting = [(episode, found) for episode in running if (found := episode.next_seat())]
@@ -127,7 +130,7 @@ class Episodes:
             for group in by_policy.values():
                 self._move(group, decoding)
             running = [episode for episode, _ in waiting]
-        return [_attempt(policy, episode, decoding) for episode in episodes]
+        return [closed(policy, episode, decoding) for episode in episodes]
 
     def _move(self, group: Sequence[tuple[Episode, str, Seat]], decoding: Decoding) -> None:
         """One move of every episode in which the same policy is to move."""
@@ -145,10 +148,18 @@ class Episodes:
             episode.move(seat.say(done.samples[0], role))
 
 
-def _begin(policy: Policy, job: Job, decoding: Decoding) -> Episode:
-    """Luck of the world is the sample's own; when moves are greedy, every policy meets the same luck."""
+def memory_of(stage: Stage, policy: Policy) -> Index | None:
+    """The policy's memory, ready to be searched."""
+    artifact = policy.parts.get(Kind.MEMORY)
+    return Index.of(loaded(stage.store, artifact)) if artifact else None
+
+
+def begin(policy: Policy, job: Job, decoding: Decoding, memory: Searchable | None) -> Episode:
+    """A new episode. Luck of the world is the sample's own; under greedy moves every policy has the same."""
     luck = job.seed if decoding.temperature else job.index
     world = start(job.task, random_for("world", job.task.key, luck))
+    if memory is not None and isinstance(world, Retrieves):
+        world.equip(memory)
     players = {job.task.role: policy, **job.rivals}
     seats = {
         role: Seat(player, seed_for(job.seed, role), _opening(player, job, role))
@@ -164,7 +175,8 @@ def _opening(player: Policy, job: Job, role: str) -> tuple[Message, ...]:
     return (Message(role=Role.SYSTEM, content=text),) if text else ()
 
 
-def _attempt(policy: Policy, episode: Episode, how: Decoding) -> Attempt:
+def closed(policy: Policy, episode: Episode, how: Decoding) -> Attempt:
+    """A finished episode as the attempt of the policy's own role."""
     seat, job, outcome = episode.seats[episode.job.task.role], episode.job, episode.world.outcome()
     return Attempt(
         task=job.task.key,

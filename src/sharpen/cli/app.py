@@ -19,6 +19,7 @@ _COMMANDS = {
     "models": ("catalog:models", "List the models."),
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
+    "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sharpen.cli.output import print_json, print_pairs
+from sharpen.cli.runs import NOTHING_ASKED
 from sharpen.experiment.spec import Request
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -15,7 +16,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 def evaluate(
     *,
-    request: Annotated[Request, Parameter(name="*")],
+    request: Annotated[Request, Parameter(name="*")] = NOTHING_ASKED,
     samples: int = 1,
     temperature: float = 0.0,
     json: Json = False,

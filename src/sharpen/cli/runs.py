@@ -24,6 +24,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 
 RUNS = Path("runs")
+NOTHING_ASKED = Request()
 
 
 def run_command(name: str) -> Callable[..., None]:
@@ -35,7 +36,7 @@ def run_command(name: str) -> Callable[..., None]:
 
     def command(
         *,
-        request: Annotated[Request, Parameter(name="*")],
+        request: Annotated[Request, Parameter(name="*")] = NOTHING_ASKED,
         settings: Any = defaults,
         budget: str = "",
         out: Path | None = None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -52,7 +53,8 @@ class ArtifactStore:
         """Open or create the store."""
         self.folder = folder
         self._checked: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha: str) -> Path:
         """Where the file with this hash lies, or would."""
@@ -70,11 +72,11 @@ class ArtifactStore:
         """Store a file by moving it in; return its hash."""
         sha = hash_file(source)
         target = self.path(sha)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with disk_errors(target), source.open("rb") as handle:
-            os.fsync(handle.fileno())
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(source)
             os.replace(source, target)
-            _sync_folder(target.parent)
+            _sync(target.parent)
         return sha
 
     def get(self, sha: str) -> bytes:
@@ -111,19 +113,30 @@ def hash_file(path: Path) -> str:
 
 def write_atomic(target: Path, data: bytes) -> None:
     """Write so that a reader sees the old file or the whole new one, also after a power loss."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A name to write to; the file is then synced and takes the place of `target`, or vanishes on an error.
+
+    Raises SharpenError if the disk is full or fails.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with disk_errors(target):
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, target)
+            _sync(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -142,7 +155,12 @@ class disk_errors:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise SharpenError(
-                f"cannot write {self.target}: {error.strerror}",
-                remedy="free disk space and run the same command again; nothing done is lost",
-            ) from error
+            raise cannot_write(self.target, str(error.strerror)) from error
+
+
+def cannot_write(target: Path, why: str) -> SharpenError:
+    """The error for a disk that is full or fails."""
+    return SharpenError(
+        f"cannot write {target}: {why}",
+        remedy="free disk space and run the same command again; nothing done is lost",
+    )

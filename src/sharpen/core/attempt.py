@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import groupby
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -19,6 +20,10 @@ class Author(StrEnum):
     ENVIRONMENT = "environment"
     TEACHER = "teacher"
     OPPONENT = "opponent"
+
+
+TEACHES = frozenset({Author.POLICY, Author.TEACHER})
+"""Whose turns a learner may learn."""
 
 
 class Provenance(StrEnum):
@@ -92,8 +97,9 @@ class Attempt(Record):
 
     @property
     def response(self) -> str:
-        """Everything the policy wrote, stripped."""
-        return "".join(t.text for t in self.turns if t.author is Author.POLICY).strip()
+        """Everything the policy wrote, stripped; a new line where somebody else spoke in between."""
+        runs = groupby(self.turns, key=lambda turn: turn.author is Author.POLICY)
+        return "\n".join("".join(turn.text for turn in run) for own, run in runs if own).strip()
 
     @property
     def policy_turns(self) -> int:

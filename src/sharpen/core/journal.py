@@ -11,12 +11,13 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from pydantic import ValidationError
 
-from sharpen.core.artifact import disk_errors
+from sharpen.core.artifact import cannot_write, disk_errors
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.errors import Busy, Damaged
 from sharpen.core.records import Record, canonical, decode
@@ -64,11 +65,13 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         """Open or create `folder`/journal.sqlite and verify its hash chain."""
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "journal.sqlite"
-        self._lock = _lock(folder / "lock")
-        self._database = _connect(self._path)
-        self._head = _verify(self._path, self._database)
+        with disk_errors(folder), ExitStack() as opened:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = opened.enter_context(_lock(folder / "lock"))
+            self._database = opened.enter_context(closing(_connect(self._path)))
+            self._head = _verify(self._path, self._database)
+            opened.pop_all()
 
     @property
     def head(self) -> str:
@@ -84,7 +87,7 @@ class Journal:
         """Add a finished step; it is on disk when this returns."""
         body = canonical(entry).decode()
         chained = _chain(self._head, body)
-        with disk_errors(self._path), _sqlite_errors(self._path), self._database:
+        with _sqlite_errors(self._path), self._database:
             self._database.execute(
                 "INSERT INTO rows (key, body, hash, wall) VALUES (?, ?, ?, ?)",
                 (entry.key, body, chained, canonical(wall).decode()),
@@ -106,14 +109,17 @@ def read_rows(folder: Path) -> Iterator[Row]:
     path = folder / "journal.sqlite"
     if not path.is_file():
         raise Damaged(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-            yield _row(path, *found)
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
-    finally:
-        database.close()
+    with _sqlite_errors(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        # A process that ended while it made the file has left one without the table.
+        if database.execute("SELECT name FROM sqlite_master WHERE name = 'rows'").fetchone():
+            for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
+                yield _row(path, *found)
+
+
+def head_of(folder: Path) -> str:
+    """Hash of the last row of a run that another process may hold; empty for an empty journal."""
+    *_, last = (None, *read_rows(folder))
+    return last.hash if last else ""
 
 
 def _row(path: Path, body: str, wall: str, chained: str) -> Row:
@@ -127,21 +133,21 @@ def _chain(previous: str, body: str) -> str:
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
-def _lock(path: Path) -> IO[str]:
-    handle = path.open("a+", encoding="utf-8")
+def _lock(path: Path) -> IO[bytes]:
+    # Without a buffer, which on a full disk would fail once more when it is closed.
+    handle = path.open("a+b", buffering=0)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.seek(0)
-        owner = handle.read().strip() or "unknown"
+        owner = handle.read().decode().strip() or "unknown"
         handle.close()
         raise Busy(
             f"run {path.parent} is in use by process {owner}",
             remedy="wait for it, stop it, or use another --out",
         ) from None
     handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
+    handle.write(str(os.getpid()).encode())
     return handle
 
 
@@ -181,7 +187,8 @@ class _sqlite_errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-            raise OSError(28, "No space left on device") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            raise cannot_write(self.path, str(error)) from error
         if isinstance(error, sqlite3.DatabaseError):
             raise _damaged(self.path, str(error)) from error

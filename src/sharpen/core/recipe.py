@@ -37,6 +37,10 @@ class Setting(Record):
         """The same place with other settings of the recipe on top."""
         return self.model_copy(update={"config": {**self.config, **config}})
 
+    def on(self, **request: JsonValue) -> Setting:
+        """The same settings in another place: other fields of the request on top."""
+        return self.model_copy(update={"request": {**self.request, **request}})
+
 
 class Pick(StrEnum):
     """Which of several samples counts in the control that spends the budget on more samples."""
@@ -95,10 +99,10 @@ def recipe(
     paper: str,
     improves: str,
     sees: Channel | tuple[Channel, ...],
-    home: Setting,
-    small: Setting,
+    home: Setting | None = None,
+    small: Setting | None = None,
     demo: Setting | None = None,
-    ablation: Mapping[str, JsonValue],
+    ablation: Mapping[str, JsonValue] | None = None,
     claim: str = "",
     arms: Mapping[str, Mapping[str, JsonValue]] | None = None,
     pick: Pick = Pick.MAJORITY,
@@ -116,10 +120,10 @@ def recipe(
             paper=paper,
             improves=improves,
             sees=channels,
-            home=home,
-            small=small,
-            demo=demo or home,
-            ablation=ablation,
+            home=home or Setting(),
+            small=small or Setting(),
+            demo=demo or home or Setting(),
+            ablation=ablation or {},
             claim=claim,
             arms=arms or {},
             pick=pick,

@@ -7,6 +7,7 @@ where it stopped, and ends in the same bytes.
 
 from __future__ import annotations
 
+import random
 import shutil
 import typing
 from collections import Counter
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Done, Engine, Read, Verifier
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
-from sharpen.core.seeds import seed_for
+from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.core.verdict import Verdict, value_of
@@ -64,6 +66,13 @@ class Scope:
         nth = self._counts[verb]
         name = verb if nth == 1 else f"{verb}~{nth}"
         return f"{self._path}/{name}" if self._path else name
+
+    def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
+        """Open a second model (critic, rival, writer) and return it as a policy."""
+        models = self._engine.models
+        if spec not in models:
+            models[spec] = self._engine.opening(spec)
+        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
 
     def configure(self, choose: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Choose settings for this round; `choose` gets a nested scope first and may probe with it."""
@@ -222,6 +231,14 @@ class Scope:
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
 
+    def random(self, *purpose: object) -> random.Random:
+        """A generator of the run's seed and this place, for chance in the plain Python between verbs."""
+        return random_for(self._engine.seed, self._engine.recipe, self._path, *purpose)
+
+    def contents(self, artifact: Artifact) -> dict[str, bytes]:
+        """Bytes of an artifact's files by name, for the plain Python between verbs."""
+        return {name: self._engine.store.get(sha) for name, sha in artifact.files.items()}
+
     def evaluate(
         self, policy: Policy, tasks: Sequence[Task], *, name: str, purpose: Purpose = Purpose.EVALUATION
     ) -> Scores:
@@ -247,13 +264,6 @@ class Run(Scope):
         """Declare what the method starts from: `before` and both controls are of this policy."""
         self._engine.start = self._engine.incumbent = policy
         return policy
-
-    def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
-        """Open a second model (critic, rival, writer) and return it as a policy."""
-        models = self._engine.models
-        if spec not in models:
-            models[spec] = self._engine.opening(spec)
-        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
 
     def workflow(
         self,

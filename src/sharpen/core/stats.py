@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 _RESAMPLES = 9_999
+_CROSSED_RESAMPLES = 2_000
 _CELLS_AT_ONCE = 2_000_000
 """Resampled values held in memory at a time (16 MB)."""
 
@@ -125,6 +126,25 @@ def paired_delta(
         ties=len(pairs) - wins - losses,
         coverage=len(pairs) / len(before) if before else 0.0,
     )
+
+
+def crossed_interval(rows: Sequence[Sequence[float]], *, level: float = LEVEL) -> Interval:
+    """Mean and interval of scores [seeds][tasks]: a percentile bootstrap that draws seeds and tasks anew.
+
+    n counts the cells. With few seeds the spread between them is known badly; look at the rows too.
+    """
+    import numpy as np
+
+    cells = np.asarray(rows, dtype=np.float64)
+    if cells.size < 2:
+        return _bootstrap([float(value) for value in cells.ravel()], level)
+    rng = _rng("crossed", cells.size)
+    by_seed, by_task = (
+        rng.multinomial(count, np.full(count, 1 / count), size=_CROSSED_RESAMPLES) for count in cells.shape
+    )
+    means = ((by_seed @ cells) * by_task).sum(axis=1) / cells.size
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean=float(cells.mean()), low=float(low), high=float(high), n=cells.size, level=level)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

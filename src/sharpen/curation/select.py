@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from math import exp
+from typing import NamedTuple
 
 from sharpen.core.attempt import Attempt, Author, Provenance, Stop, Turn
 from sharpen.core.policy import PromptForm
@@ -110,3 +111,34 @@ def unsolved(
 def merged(*batches: Batch) -> Batch:
     """Batches one after the other."""
     return Batch(items=tuple(item for batch in batches for item in batch.items))
+
+
+def taken(tasks: Sequence[Task], round: int, count: int) -> tuple[Task, ...]:
+    """The `count` tasks of a round (from 1): one after the other, from the start again at the end."""
+    size = min(count, len(tasks))
+    return tuple(tasks[((round - 1) * size + place) % len(tasks)] for place in range(size))
+
+
+class Outcome(NamedTuple):
+    """An attempt and whether it went well."""
+
+    attempt: Attempt
+    succeeded: bool
+
+
+def balanced(
+    attempts: Sequence[Attempt], verdicts: Sequence[Verdict], *, share: float
+) -> tuple[Outcome, ...]:
+    """Of each task's attempts a share, at least one: at most half of them successes, the rest failures."""
+    groups: dict[str, list[Outcome]] = defaultdict(list)
+    for attempt, verdict in zip(attempts, verdicts, strict=True):
+        if (value := value_of(verdict)) is not None:
+            groups[attempt.task].append(Outcome(attempt, value > 0.5))
+    return tuple(
+        outcome for group in groups.values() for outcome in _half(group, max(1, int(share * len(group))))
+    )
+
+
+def _half(group: Sequence[Outcome], count: int) -> list[Outcome]:
+    good = [outcome for outcome in group if outcome.succeeded][: (count + 1) // 2]
+    return [*good, *[outcome for outcome in group if not outcome.succeeded][: count - len(good)]]

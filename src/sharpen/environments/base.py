@@ -6,8 +6,9 @@ Options of an environment come with the task (its `world` and `metadata`): a tas
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field, JsonValue
 
@@ -56,18 +57,39 @@ class World(Protocol):
         """How it ended; only asked when it is over."""
 
 
+class Hit(NamedTuple):
+    """One thing that a search found."""
+
+    id: str
+    text: str
+    """As it is shown."""
+
+
+class Searchable(Protocol):
+    """What can be searched: a memory, a corpus, a table of facts."""
+
+    def search(self, query: str) -> Sequence[Hit]:
+        """What fits the query, best first; the query is hostile text."""
+
+
+@runtime_checkable
 class Retrieves(Protocol):
     """A world that offers the policy its own memory as a tool."""
 
-    def equip(self, memory: Any) -> None:
+    def equip(self, memory: Searchable) -> None:
         """Hand over the policy's memory before the first move."""
 
 
 def start(task: Task, rng: random.Random) -> World:
     """Start an episode of the task's environment; BadInput lists the environments if there is none such."""
-    module: Any = plugins.load(PACKAGE, task.environment, kind="environment", defines="start")
-    world: World = module.start(task, rng)
+    world: World = _module(task.environment).start(task, rng)
     return world
+
+
+@cache
+def _module(name: str) -> Any:
+    """An environment's module: looked up once, since episodes start by the thousand."""
+    return plugins.load(PACKAGE, name, kind="environment", defines="start")
 
 
 def environment_names() -> dict[str, str]:

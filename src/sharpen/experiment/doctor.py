@@ -17,6 +17,16 @@ _OPTIONAL = {
     "gguf": "pip install 'sharpen[gguf]'",
     "reasoning_gym": "pip install 'sharpen[reasoning-gym]'",
 }
+_WAYS_OUT = """
+import os, socket
+for way in (lambda: os.listdir("/"), socket.socket, lambda: os.kill(os.getppid(), 0)):
+    try:
+        way()
+    except PermissionError:
+        continue
+    raise SystemExit("a way out is open")
+print("held")
+"""
 
 
 class State(StrEnum):
@@ -47,12 +57,8 @@ def examine() -> tuple[Finding, ...]:
         _disk(),
         *(_package(name, remedy) for name, remedy in _OPTIONAL.items()),
         _tried("workers", _workers),
-        Finding(
-            what="sandbox",
-            state=State.MISSING,
-            detail="code written by models is not run",
-            remedy="tasks and tools that need it are refused",
-        ),
+        *_walls(),
+        _tried("sandbox", _sandbox),
         *_models(),
         _tried("tiny", _sample),
     )
@@ -103,6 +109,36 @@ def _workers() -> str:
     with JudgePool() as pool:
         open_verifier("math", pool=pool).judge_texts([(Task.ask("1/2?", "1/2"), "0.5")])
     return "judge processes start and answer"
+
+
+def _walls() -> tuple[Finding, ...]:
+    from sharpen.sandbox.walls import protections
+
+    return tuple(
+        Finding(
+            what=f"sandbox {wall.name}",
+            state=State.OK if wall.stands else State.MISSING,
+            detail=wall.detail,
+            remedy="" if wall.stands else "code written by models is not run on this machine",
+        )
+        for wall in protections()
+    )
+
+
+def _sandbox() -> str:
+    """Let a program try three ways out."""
+    import time
+
+    from sharpen.sandbox.process import run_python
+
+    start = time.perf_counter()
+    ran = run_python({"try.py": _WAYS_OUT.encode()}, "try.py")
+    if (ran.status, ran.stdout) != ("ok", "held\n"):
+        raise SharpenError(
+            f"a trial program was not held: {ran.reason or ran.stdout}",
+            remedy="run no code written by models on this machine, and report it",
+        )
+    return f"a program that tries to get out is held; {1000 * (time.perf_counter() - start):.0f} ms a start"
 
 
 def _models() -> tuple[Finding, ...]:

@@ -17,7 +17,7 @@ from sharpen.core.budget import Budget, Purpose
 from sharpen.core.engine import Done, Engine, Listener
 from sharpen.core.errors import BadInput, BudgetExhausted, Mismatch, SharpenError
 from sharpen.core.gate import GateRule
-from sharpen.core.journal import Journal
+from sharpen.core.journal import Journal, head_of
 from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
@@ -79,7 +79,8 @@ def _refuse_unusable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise BadInput("out", str(folder), "cannot be a folder", remedy="give a place that can be written")
-    if there == folder and any(there.iterdir()) and not (folder / "journal.sqlite").exists():
+    foreign = there == folder and any(path.name != "lock" for path in there.iterdir())
+    if foreign and not (folder / "journal.sqlite").exists():
         raise BadInput("out", str(folder), "holds other things", remedy="give a new or empty folder")
 
 
@@ -115,7 +116,7 @@ def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> t
     number = 1
     while (target := folder.with_name(f"{folder.name}.fork-{number}")).exists():
         number += 1
-    return target, setup.manifest(str(folder))
+    return target, setup.manifest(f"{folder.name} at {head_of(folder)}")
 
 
 def _engine(

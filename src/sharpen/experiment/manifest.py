@@ -31,7 +31,7 @@ class Manifest(Record):
     identity: Mapping[str, JsonValue]
     """Everything a result depends on, by name."""
     parent: str | None = None
-    """Journal head of the run this one was forked from."""
+    """Name and journal head of the run this one was forked from."""
 
 
 def versions() -> dict[str, str]:

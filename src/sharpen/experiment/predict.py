@@ -1,4 +1,4 @@
-"""What a run would cost, before it runs: the recipe is walked through with made-up attempts."""
+"""What a run would cost, before it runs: the recipe is walked through with a made-up model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pydantic import JsonValue
 
 from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
-from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Engine, Read
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.records import Record
 from sharpen.core.run import Run
+from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench
 from sharpen.core.verdict import Scored, Verdict
@@ -26,10 +27,10 @@ from sharpen.curation.batch import Batch
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.spec import RunSpec
+from sharpen.models.scripted import ScriptedModel
 
 _PROBE_TASKS, _PROBE_SAMPLES = 8, 8
 _TRAIN_COST = 3
-_RIGHT_SHARE = 0.5
 
 
 class Forecast(Record):
@@ -53,30 +54,9 @@ class Forecast(Record):
         return [*shown, ("predicted seconds", f"{self.seconds:,.0f} ({rate}); evaluation and controls extra")]
 
 
-class _MadeUpActor:
-    """Answers every job with the same number of tokens."""
-
-    def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
-
-    def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
-        ids, logprobs = (0,) * self._tokens, (-0.1,) * self._tokens
-        return [
-            Attempt(
-                task=job.task.key,
-                index=job.index,
-                policy=policy.version,
-                turns=(
-                    Turn(
-                        author=Author.POLICY,
-                        text=str(job.seed),
-                        token_ids=ids,
-                        logprobs=logprobs,
-                    ),
-                ),
-            )
-            for job in jobs
-        ]
+def _made_up(tokens: int) -> ScriptedModel:
+    """A model of which every response is another text of so many tokens; actors and worlds are real."""
+    return ScriptedModel(lambda prompt, seed: f"{seed}".ljust(tokens, ".")[:tokens], name="made-up")
 
 
 class _MadeUpVerifier:
@@ -85,7 +65,7 @@ class _MadeUpVerifier:
     fingerprint = "made-up"
 
     def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
-        return [Scored(value=float(int(a.response) % 100 < 100 * _RIGHT_SHARE)) for _, a in pairs]
+        return [Scored(value=float(seed_for(a.response, a.index) % 2)) for _, a in pairs]
 
 
 def _count_only(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:
@@ -141,17 +121,20 @@ def _measure(setup: Setup, folder: Path) -> tuple[float, float]:
 
 
 def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
-    journal = Journal(folder)
+    journal, store = Journal(folder), ArtifactStore(folder / "store")
+    models: dict[str, Any] = {POLICY_MODEL: _made_up(tokens)}
     try:
         engine = Engine(
             recipe=setup.recipe.name,
             seed=setup.spec.seed,
             journal=journal,
-            store=ArtifactStore(folder / "store"),
-            actor=_MadeUpActor(tokens),
+            store=store,
+            actor=Cast(Stage(models, store, Stopwatch())),
             verifier=_MadeUpVerifier(),
-            models={POLICY_MODEL: setup.model},
+            models=models,
+            opening=lambda spec: _made_up(tokens),
             folder=folder,
+            decoding=Decoding(max_tokens=max(tokens, setup.max_tokens)),
             listener=Silent(),
             incumbent=setup.policy,
             updating=_count_only,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, JsonValue
 
+from sharpen.core.artifact import Artifact
 from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.gate import GateReport
 from sharpen.core.records import Record
@@ -98,6 +99,8 @@ class Result(Record):
     """Version of the policy with the best validation score."""
     policy: str
     """Version of the policy that was tested as `after`."""
+    parts: Mapping[str, Artifact] = Field(default_factory=dict)
+    """Everything that policy is made of beside its model and prompt, by name."""
     weights: str | None
     """Stored file with its weights; None if it is the base model."""
     rounds: tuple[Round, ...]

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
-from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.attempt import TEACHES, Attempt, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.records import digest
-
-TEACHES = frozenset({Author.POLICY, Author.TEACHER})
 
 
 class Example(NamedTuple):
@@ -21,6 +19,8 @@ class Example(NamedTuple):
     response_ids: tuple[int, ...]
     mask: tuple[float, ...]
     weight: float = 1.0
+    inputs: tuple[tuple[float, ...], ...] = ()
+    """What else an objective knows of each response token: one row each, or nothing at all."""
 
     @property
     def length(self) -> int:
@@ -71,6 +71,10 @@ def _problem(example: Example, context: int) -> str | None:
         return f"has {len(example.mask)} mask entries for {len(example.response_ids)} response tokens"
     if not 0 <= example.weight < float("inf") or not all(0 <= value < float("inf") for value in example.mask):
         return "has a weight that is negative or not finite"
+    if example.inputs and len(example.inputs) != len(example.response_ids):
+        return f"has {len(example.inputs)} rows of inputs for {len(example.response_ids)} response tokens"
+    if len({len(row) for row in example.inputs}) > 1:
+        return "has rows of inputs of several lengths"
     if example.length > context:
         return f"has {example.length} tokens, and the model takes {context}"
     return None

@@ -13,10 +13,10 @@ from sharpen.core.records import digest
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.learners.batch import Batch, Example
 from sharpen.learners.checkpoint import Checkpoint
-from sharpen.learners.loss import weighted_nll
+from sharpen.learners.loss import token_loss
 from sharpen.learners.optim import Moments
 from sharpen.learners.packing import micro_batches, packs
-from sharpen.learners.sft import OPTIMIZER_FILE, SFT, WEIGHTS_FILE, Carry, TrainReport
+from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
 from sharpen.models.hf_weights import Lora
@@ -28,7 +28,7 @@ UNPACKED = "this model mixes packed documents, so every row holds one document (
 class Order:
     """Which examples a step learns from: a seeded permutation per epoch, cut into batches."""
 
-    def __init__(self, settings: SFT, batch: Batch, seed: int) -> None:
+    def __init__(self, settings: Training, batch: Batch, seed: int) -> None:
         """An epoch's last batch may be smaller; examples without any loss are left out."""
         self._examples = tuple(e for e in batch.examples if e.trained_tokens)
         self._size = settings.batch_size
@@ -55,7 +55,7 @@ class Fit:
     def __init__(
         self,
         model: HFModel,
-        settings: SFT,
+        settings: Training,
         batch: Batch,
         start_weights: Path | None,
         optimizer_state: Path | None,
@@ -107,11 +107,11 @@ class Fit:
     def _step(self, examples: list[Example]) -> tuple[float, float]:
         total_weight = sum(example.total_weight for example in examples)
         loss = 0.0
-        device = self.model.module.device
+        device, objective = self.model.module.device, self.settings.objective
         for micro in micro_batches(
             examples, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
         ):
-            part = weighted_nll(self.model.head, micro, packed=self.packed) / total_weight
+            part = token_loss(self.model.head, micro, objective, packed=self.packed) / total_weight
             part.backward()  # type: ignore[no-untyped-call]
             loss += float(part.detach())
         norm = self.moments.clip(self.settings.clip)
@@ -145,14 +145,14 @@ class Fit:
         )
 
 
-def lora_of(settings: SFT) -> Lora | None:
+def lora_of(settings: Training) -> Lora | None:
     """The adapter that the settings ask for."""
     if settings.lora_rank is None:
         return None
     return Lora(rank=settings.lora_rank, alpha=settings.lora_alpha or 2.0 * settings.lora_rank)
 
 
-def _check(model: HFModel, settings: SFT, optimizer_state: Path | None) -> None:
+def _check(model: HFModel, settings: Training, optimizer_state: Path | None) -> None:
     if model.dtype != "float32":
         raise BadInput(
             "dtype", model.dtype, "small updates vanish in it", remedy="open the model with dtype float32"

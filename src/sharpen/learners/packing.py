@@ -33,6 +33,8 @@ class Micro(NamedTuple):
     """[trained]: those next tokens."""
     weights: Tensor
     """[trained]: their weights."""
+    inputs: Tensor
+    """[trained, columns]: what else the objective knows of each; no columns where it needs nothing."""
 
 
 def micro_batches(
@@ -77,7 +79,7 @@ def by_length(lengths: Sequence[int]) -> list[list[int]]:
 def _micro(rows: Sequence[Sequence[Example]], width: int, device: torch.device) -> Micro:
     ids: list[int] = []
     positions: list[int] = []
-    trained: list[tuple[int, int, float]] = []
+    trained: list[tuple[int, int, float, tuple[float, ...]]] = []
     for row in rows:
         end = len(ids) + width
         for document in row:
@@ -86,22 +88,27 @@ def _micro(rows: Sequence[Sequence[Example]], width: int, device: torch.device) 
             positions += range(document.length)
         positions += range(end - len(ids))
         ids += [0] * (end - len(ids))
-    sources, targets, weights = zip(*trained, strict=True) if trained else ((), (), ())
+    sources, targets, weights, inputs = zip(*trained, strict=True) if trained else ((), (), (), ())
     return Micro(
         ids=torch.tensor(ids, device=device).view(len(rows), width),
         positions=torch.tensor(positions, device=device).view(len(rows), width),
         sources=torch.tensor(sources, dtype=torch.long, device=device),
         targets=torch.tensor(targets, dtype=torch.long, device=device),
         weights=torch.tensor(weights, dtype=torch.float32, device=device),
+        inputs=torch.tensor(inputs, dtype=torch.float32, device=device).view(len(sources), -1)
+        if sources
+        else torch.zeros(0, 0, device=device),
     )
 
 
-def _trained(document: Example, start: int) -> Iterator[tuple[int, int, float]]:
-    """(place before the token, token, weight) of every token with loss."""
+def _trained(document: Example, start: int) -> Iterator[tuple[int, int, float, tuple[float, ...]]]:
+    """(place before the token, token, weight, inputs) of every token with loss."""
     before = start + len(document.prompt_ids) - 1
-    for offset, (token, value) in enumerate(zip(document.response_ids, document.mask, strict=True)):
+    inputs = document.inputs or ((),) * len(document.response_ids)
+    rows = zip(document.response_ids, document.mask, inputs, strict=True)
+    for offset, (token, value, known) in enumerate(rows):
         if value * document.weight > 0:
-            yield before + offset, token, value * document.weight
+            yield before + offset, token, value * document.weight, known
 
 
 @torch.no_grad()

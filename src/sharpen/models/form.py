@@ -20,7 +20,11 @@ class DefaultForm(Record):
 
 _KNOWN = {
     "tiny": DefaultForm(shots=0),
+    "bargainer": DefaultForm(shots=0),
+    "bargainer-weak": DefaultForm(shots=0),
+    "seeker": DefaultForm(shots=0),
     "scripted": DefaultForm(shots=0),
+    "none": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sharpen.core.artifact import disk_errors
-from sharpen.core.errors import Damaged, SharpenError
+from sharpen.core.artifact import cannot_write, replacing
+from sharpen.core.errors import Damaged
 from sharpen.core.records import canonical, decode
 
 ENTRY = "sharpen"
@@ -35,32 +34,12 @@ def save_tensors(target: Path, tensors: Mapping[str, Tensor], facts: Mapping[str
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     digest = digest_of(plain, facts)
     entry = canonical({"facts": dict(facts), "digest": digest}).decode()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with disk_errors(target):
-        _save(temporary, plain, entry)
-        _sync(temporary)
-        os.replace(temporary, target)
-        _sync(target.parent)
+    with replacing(target) as temporary:
+        try:
+            save_file(plain, temporary, metadata={ENTRY: entry})
+        except SafetensorError as error:
+            raise cannot_write(target, str(error)) from error
     return digest
-
-
-def _save(path: Path, tensors: dict[str, Tensor], entry: str) -> None:
-    try:
-        save_file(tensors, path, metadata={ENTRY: entry})
-    except SafetensorError as error:
-        raise SharpenError(
-            f"cannot write {path.parent}: {error}",
-            remedy="free disk space and run the same command again; nothing done is lost",
-        ) from error
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_facts(path: Path) -> tuple[Facts, str]:

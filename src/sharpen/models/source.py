@@ -17,8 +17,8 @@ PAINTER = "painter"
 SKETCH = "sketch"
 """The shipped model that draws scenes."""
 POSSIBLE = (
-    "tiny, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, painter "
-    "(`sharpen models` lists them)"
+    "tiny, bargainer, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, "
+    "scripted:NAME, sketch, painter (`sharpen models` lists them)"
 )
 
 
@@ -107,22 +107,23 @@ def list_models() -> tuple[ModelInfo, ...]:
         ModelInfo(name=name, parameters=None, licence="its own", where=Where.GIVEN, note=note)
         for name, note in given
     ]
-    return (_tiny_info(), *packaged, *others)
+    return (*map(_shipped_info, sorted(shipped(), key=lambda name: (name != TINY, name))), *packaged, *others)
 
 
-def tiny_folder() -> Path:
-    """Folder of the shipped model."""
-    return Path(str(files("sharpen.models"))) / TINY
+def shipped() -> dict[str, Path]:
+    """The models in this package: name -> folder. A folder with a configuration is one."""
+    found = Path(str(files("sharpen.models"))).glob("*/config.json")
+    return {path.parent.name.replace("_", "-"): path.parent for path in found}
 
 
-def _tiny_info() -> ModelInfo:
+def _shipped_info(name: str) -> ModelInfo:
     from safetensors import safe_open
 
-    with safe_open(tiny_folder() / "model.safetensors", framework="np") as weights:
+    with safe_open(shipped()[name] / "model.safetensors", framework="np") as weights:
         shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
     count = sum(_product(shape) for shape in shapes)
     return ModelInfo(
-        name=TINY, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note="shipped with Sharpen"
+        name=name, parameters=count, licence="Apache-2.0", where=Where.SHIPPED, note="shipped with Sharpen"
     )
 
 
@@ -137,8 +138,8 @@ def _folder(spec: str) -> Path:
     """The local folder that a name means, fetched if need be."""
     from sharpen.models.packaged import PACKAGED, packaged_folder
 
-    if spec == TINY:
-        return tiny_folder()
+    if spec in (models := shipped()):
+        return models[spec]
     if spec in PACKAGED:
         return packaged_folder(spec)
     if not spec or not (Path(spec).expanduser().is_dir() or _hub_like(spec)):

@@ -97,6 +97,7 @@ class _Tally:
     def __init__(self) -> None:
         self._seconds = 0.0
         self._tokens = 0
+        self._steps = 0
         self._values: list[float] = []
         self._errors = 0
         self._attempts = 0
@@ -105,7 +106,10 @@ class _Tally:
     def add(self, entry: Entry, wall: Wall, result: object) -> None:
         self._seconds += wall.seconds
         self._tokens += entry.usage.sampled_tokens
+        self._steps += entry.usage.environment_steps
         match result:
+            case dict() if entry.verb == "measure":
+                self._other = numbers(result)
             case Updated(report=report):
                 self._other = _learned(report, wall.seconds)
             case GateReport():
@@ -130,12 +134,18 @@ class _Tally:
     def text(self) -> str:
         """One line, or nothing."""
         if self._attempts:
-            rate = self._tokens / max(self._seconds, 1e-9)
-            return f"{self._attempts} attempts, {self._tokens:,} tokens, {rate:,.0f} tokens/s"
+            amount, unit = (self._tokens, "tokens") if self._tokens else (self._steps, "steps")
+            rate = amount / max(self._seconds, 1e-9)
+            return f"{self._attempts} attempts, {amount:,} {unit}, {rate:,.0f} {unit}/s"
         if self._values or self._errors:
             score = f"{sum(self._values) / len(self._values):.1%} right" if self._values else "no score"
             return score + (f", {self._errors} unknown (judge errors)" if self._errors else "")
         return self._other
+
+
+def numbers(measured: Mapping[str, float]) -> str:
+    """Names and values in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
 
 
 def _title(step: str) -> str:

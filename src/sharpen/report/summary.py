@@ -27,6 +27,10 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
         rounds = _val_scores(result)
         print_curve("val score by round", range(len(rounds)), {result.recipe: rounds}, console=console)
         console.print(_rounds(result))
+    if any(item.measures for item in result.rounds):
+        console.print(_measures(result))
+    if result.test.facts:
+        console.print(_changes(result))
     for name, text in _facts(result):
         console.print(f"{name:<10} {text}", highlight=False, markup=False)
     console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
@@ -62,7 +66,7 @@ _ROWS: dict[str, Callable[[Result], str]] = {
     "after - before": lambda result: result.test.delta.percent(signed=True),
     "control: no update": lambda result: result.controls.no_update.percent(),
     "control: more samples": lambda result: result.controls.more_samples.percent(),
-    "  samples a task (majority)": lambda result: str(result.controls.more_samples.samples),
+    "  samples a task": lambda result: str(result.controls.more_samples.samples),
     "after - more samples": lambda result: result.controls.more_samples.after_minus.percent(signed=True),
 }
 
@@ -81,7 +85,7 @@ def _scores(result: Result) -> Table:
     none = result.controls.no_update
     table.add_row("control: no update", none.percent(), none.after_minus.percent(signed=True))
     table.add_row(
-        f"control: majority of {more.samples}",
+        f"control: {more.note.partition(' samples')[0]}",
         more.percent(),
         more.after_minus.percent(signed=True),
     )
@@ -96,6 +100,27 @@ def _rounds(result: Result) -> Table:
         gate = item.gate.decision.value if item.gate else ""
         val = _number(item.val.mean if item.val else None, ".1%")
         table.add_row(str(item.round), *_explored(item), val, gate)
+    return table
+
+
+def _measures(result: Result) -> Table:
+    names = list(dict.fromkeys(name for item in result.rounds for name in item.measures))
+    table = Table(title="the method's own numbers")
+    for heading in ("round", *(name.replace("_", " ") for name in names)):
+        table.add_column(escape(heading), justify="right")
+    for item in result.rounds:
+        cells = (f"{item.measures[name]:.4g}" if name in item.measures else "" for name in names)
+        table.add_row(str(item.round), *cells)
+    return table
+
+
+def _changes(result: Result) -> Table:
+    table = Table(title="what the environment reports on the sealed test")
+    for heading in ("", "before", "n", "after", "n"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, change in result.test.facts.items():
+        cells = (str(change.before), str(change.before.n), str(change.after), str(change.after.n))
+        table.add_row(escape(name.replace("_", " ")), *cells)
     return table
 
 

@@ -1,6 +1,7 @@
 """What a task family is: a module here with `LEVELS` and `generate`, whose keyword arguments are dials.
 
-Optional: `VERIFIER` (spec of its default verifier) and `ACTOR` (how tasks are tried; one answer if unset).
+Optional: `VERIFIER` (spec of its default verifier), `ACTOR` (how tasks are tried; one answer if unset), and
+`draw(data_seed, **dials) -> Iterator[Task]`, which makes the tasks of a set where they hang together.
 """
 
 from __future__ import annotations

@@ -11,3 +11,16 @@ SMALL = Setting(
     request={"task": "chain?level=2", "train": 16, "val": 8, "test": 8, "control_samples": 2, "threads": 1}
 )
 """Seconds, on an easy level."""
+
+FAMILIES = Setting(
+    request={
+        "task": 'mixed?families=["rg:gcd","rg:lcm","rg:chain_sum","rg:products","rg:letter_counting",'
+        '"rg:word_sorting","rg:word_sequence_reversal","rg:time_intervals"]',
+        "model": "none",
+        "train": 160,
+        "val": 64,
+        "test": 240,
+        "control_samples": 1,
+    }
+)
+"""Many questions of eight families of reasoning-gym in equal shares, for policies that are programs."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,8 +98,13 @@ def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> T
     family = Path(rest.name).stem.replace("-", "_")
     stream = (family, sorted(options.items()), common.get("data_seed", seed))
 
+    most = 50 * sizes.total + 1000
+
     def draws() -> Iterator[Task]:
-        for place in range(50 * sizes.total + 1000):
+        if hasattr(module, "draw"):
+            yield from islice(module.draw(stream[2], **options), most)
+            return
+        for place in range(most):
             problem = generate(random_for("tasks", *stream, place), **options)
             match problem:
                 case Problem():

@@ -1,0 +1,1 @@
+"""What policies keep beside weights: memories, libraries of skills, programs, archives of candidates."""
