@@ -39,11 +39,7 @@ class Denoise(Record):
         """The policy with weights that have learnt the pictures; unchanged if there are none."""
         if not batch.items:
             return Updated(policy=policy, report={"steps": 0, "skipped": "nothing to learn from"})
-        from sharpen.tasks.pictures import pixels_of
-
-        read = {sha: pixels_of(work.store.get(sha)) for sha in sorted({i.image for i in batch.items})}
-        captions = [item.caption for item in batch.items]
-        return self.learn(work, policy, captions, [read[item.image] for item in batch.items])
+        return self.learn(work, policy, *shown(work, batch))
 
     def learn(
         self, work: Workbench, policy: Policy, captions: Sequence[str], pictures: Sequence[Pixels]
@@ -52,7 +48,7 @@ class Denoise(Record):
         model = painter_of(work.models, policy.model)
         load_policy(model, policy, work.store)
         identity = [self.fingerprint, policy.version, captions, [hash_bytes(p.tobytes()) for p in pictures]]
-        loss = self._loss(model, captions, pictures)
+        loss = _loss(model, captions, pictures, self.batch_size)
         losses = fit(work, model.begin(), loss, steps=self.steps, lr=self.lr, identity=identity)
         target = work.scratch / WEIGHTS_FILE
         model.save(target)
@@ -63,25 +59,39 @@ class Denoise(Record):
             report={"steps": self.steps, "losses": losses},
         )
 
-    def _loss(self, model: PainterModel, captions: Sequence[str], pictures: Sequence[Pixels]) -> Loss:
-        import torch
 
-        from sharpen.models.captions import word_ids
-        from sharpen.models.painter import as_tensor
+def shown(work: Workbench, batch: Gallery) -> tuple[list[str], list[Pixels]]:
+    """Captions and pictures of a gallery."""
+    from sharpen.tasks.pictures import pixels_of
 
-        ids, clean, scheduler = word_ids(captions), as_tensor(pictures), model.scheduler
-        scheduler.set_timesteps(model.steps)
+    read = {sha: pixels_of(work.store.get(sha)) for sha in sorted({item.image for item in batch.items})}
+    return [item.caption for item in batch.items], [read[item.image] for item in batch.items]
 
-        def loss(chance: torch.Generator) -> torch.Tensor:
-            rows = torch.randint(0, len(ids), (self.batch_size,), generator=chance)
-            times = scheduler.timesteps[torch.randint(0, model.steps, (self.batch_size,), generator=chance)]
-            noise = torch.randn(clean[rows].shape, generator=chance)
-            predicted = model.painter(scheduler.add_noise(clean[rows], noise, times), times, ids[rows])
-            wanted = {
-                "sample": clean[rows],
-                "epsilon": noise,
-                "v_prediction": scheduler.get_velocity(clean[rows], noise, times),
-            }
-            return torch.nn.functional.mse_loss(predicted, wanted[scheduler.config.prediction_type])
 
-        return loss
+def denoising_loss(work: Workbench, model: PainterModel, batch: Gallery, rows: int) -> Loss:
+    """The squared error of the model's prediction on `rows` random pictures."""
+    return _loss(model, *shown(work, batch), rows)
+
+
+def _loss(model: PainterModel, captions: Sequence[str], pictures: Sequence[Pixels], rows: int) -> Loss:
+    import torch
+
+    from sharpen.models.captions import word_ids
+    from sharpen.models.painter import as_tensor
+
+    ids, clean, scheduler = word_ids(captions), as_tensor(pictures), model.scheduler
+    scheduler.set_timesteps(model.steps)
+
+    def loss(chance: torch.Generator) -> torch.Tensor:
+        some = torch.randint(0, len(ids), (rows,), generator=chance)
+        times = scheduler.timesteps[torch.randint(0, model.steps, (rows,), generator=chance)]
+        noise = torch.randn(clean[some].shape, generator=chance)
+        predicted = model.painter(scheduler.add_noise(clean[some], noise, times), times, ids[some])
+        wanted = {
+            "sample": clean[some],
+            "epsilon": noise,
+            "v_prediction": scheduler.get_velocity(clean[some], noise, times),
+        }
+        return torch.nn.functional.mse_loss(predicted, wanted[scheduler.config.prediction_type])
+
+    return loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from sharpen.core.artifact import Kind
@@ -10,8 +12,13 @@ from sharpen.core.policy import Policy
 from sharpen.core.records import Record, digest
 from sharpen.core.seeds import seed_for
 from sharpen.core.updater import Updated, Workbench, artifact_from
-from sharpen.learners.pictures import fit
-from sharpen.models.loading import WEIGHTS_FILE
+from sharpen.learners.pictures import fit, painter_of
+from sharpen.models.loading import WEIGHTS_FILE, load_policy
+
+if TYPE_CHECKING:
+    import torch
+
+    from sharpen.models.painter import PainterModel
 
 
 class Pair(Record):
@@ -35,7 +42,12 @@ class PicturePairs(Record):
     """Name of the part."""
     steps: int = Field(default=300, ge=1)
     batch_size: int = Field(default=64, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1.0, ge=0)
+    noise: float = Field(default=0.1, ge=0)
+    """Standard deviation of what is added to the pixels."""
+    blurred: float = Field(default=0.5, ge=0, le=1)
+    """Share of pairs seen as the policy predicts them from a noisy picture: what a gradient will run through."""
 
     @property
     def fingerprint(self) -> str:
@@ -59,13 +71,17 @@ class PicturePairs(Record):
         ids = word_ids([pair.caption for pair in batch.items])
         better = torch.tensor([place[pair.better] for pair in batch.items])
         worse = torch.tensor([place[pair.worse] for pair in batch.items])
+        model = painter_of(work.models, policy.model)
+        load_policy(model, policy, work.store)
         net = fresh_score(pictures.shape[-1], seed_for(work.seed, "weights"))
 
         def loss(chance: torch.Generator) -> torch.Tensor:
             rows = torch.randint(0, len(ids), (self.batch_size,), generator=chance)
             both = torch.cat([pictures[better[rows]], pictures[worse[rows]]])
-            both = both + 0.1 * torch.randn(both.shape, generator=chance)
-            scores = net(both, ids[rows].repeat(2, 1))
+            told = ids[rows].repeat(2, 1)
+            blur = (torch.rand(self.batch_size, generator=chance) < self.blurred).repeat(2)
+            both = torch.where(blur[:, None, None, None], predicted(model, both, told, chance), both)
+            scores = net(both + self.noise * torch.randn(both.shape, generator=chance), told)
             return -torch.nn.functional.logsigmoid(
                 scores[: self.batch_size] - scores[self.batch_size :]
             ).mean()
@@ -77,6 +93,7 @@ class PicturePairs(Record):
             steps=self.steps,
             lr=self.lr,
             identity=[self.fingerprint, batch],
+            decay=self.weight_decay,
         )
         with torch.no_grad():
             seen = net(torch.cat([pictures[better], pictures[worse]]), ids.repeat(2, 1))
@@ -90,3 +107,19 @@ class PicturePairs(Record):
             usage=Usage(trained_tokens=self.steps * self.batch_size),
             report={"steps": self.steps, "losses": losses},
         )
+
+
+def predicted(
+    model: PainterModel, pictures: torch.Tensor, ids: torch.Tensor, chance: torch.Generator
+) -> torch.Tensor:
+    """What the painter makes of pictures in one step, once noise of one random strength is added to them."""
+    import torch
+
+    from sharpen.models.painter_net import clean
+
+    scheduler = model.scheduler
+    scheduler.set_timesteps(model.steps)
+    time = scheduler.timesteps[int(torch.randint(model.steps // 5, model.steps, (1,), generator=chance))]
+    with torch.no_grad():
+        noisy = scheduler.add_noise(pictures, torch.randn(pictures.shape, generator=chance), time)
+        return clean(scheduler, model.painter(noisy, time, ids), time, noisy).clamp(-1, 1)

@@ -57,10 +57,11 @@ def fit(
     lr: float,
     identity: object,
     constant: bool = False,
+    decay: float = 0.0,
 ) -> tuple[float, ...]:
     """AdamW on a loss that draws its own batch; returns the loss of every step.
 
-    The rate rises over ten steps and falls to zero as a cosine, or stays if `constant`. SharpenError if the
+    The rate rises over ten steps and falls to zero as a cosine, or stays if `constant`; `decay` is weight decay. SharpenError if the
     loss stops being finite; Mismatch for the checkpoint of another training.
     """
     import torch
@@ -70,7 +71,7 @@ def fit(
 
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    moments = Moments(parameters, weight_decay=0.0)
+    moments = Moments(parameters, weight_decay=decay)
     checkpoint = Checkpoint(work.scratch / "fit.safetensors", digest([identity, steps, lr, work.seed]), 200)
     progress = checkpoint.read(moments)
     while progress.step < steps:

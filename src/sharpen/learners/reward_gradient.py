@@ -12,7 +12,8 @@ from sharpen.core.budget import Usage
 from sharpen.core.policy import Policy
 from sharpen.core.records import Record, digest
 from sharpen.core.updater import Updated, Workbench, artifact_from
-from sharpen.learners.pictures import fit, painter_of
+from sharpen.learners.denoise import denoising_loss
+from sharpen.learners.pictures import Gallery, fit, painter_of
 from sharpen.models.loading import WEIGHTS_FILE, load_policy
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ class Rewarded(Record):
 
     captions: tuple[str, ...]
     rewards: Mapping[str, Artifact]
+    anchors: Gallery = Gallery(items=())
+    """Pictures that the model goes on to denoise while it follows the rewards, usually its own."""
 
 
 class RewardGradient(Record):
-    """AdamW on mean over pictures of sum over rewards of relu(margin - r).
+    """AdamW on mean over pictures of sum over rewards of relu(margin - r), plus `denoising` times the squared
+    error of denoising the anchors.
 
     A picture is denoised without gradient up to a step m, drawn evenly from `first` to `last`; one step with
     gradient predicts the finished picture, which the rewards see.
@@ -40,6 +44,8 @@ class RewardGradient(Record):
     lr: float = Field(default=3e-4, gt=0)
     margin: float = 2.0
     """Score from which a picture is good enough."""
+    denoising: float = Field(default=0.0, ge=0)
+    """Weight of the anchors; without them the model may leave the pictures that the rewards can judge."""
     first: int = Field(default=3, ge=0)
     """Earliest step with gradient."""
     last: int = Field(default=8, ge=0)
@@ -63,12 +69,14 @@ class RewardGradient(Record):
         paths = [work.store.checked_path(found.files[WEIGHTS_FILE]) for found in batch.rewards.values()]
         nets = [read_score(path) for path in paths]
         ids = word_ids(batch.captions)
+        anchored = denoising_loss(work, model, batch.anchors, self.batch_size) if self.denoising else None
 
         def loss(chance: torch.Generator) -> torch.Tensor:
             rows = ids[torch.randint(0, len(ids), (self.batch_size,), generator=chance)]
             pictures = self._drawn(model, rows, chance)
             scores = torch.stack([net(pictures, rows) for net in nets])
-            return torch.relu(self.margin - scores).sum(dim=0).mean()
+            missing = torch.relu(self.margin - scores).sum(dim=0).mean()
+            return missing if anchored is None else missing + self.denoising * anchored(chance)
 
         losses = fit(
             work,

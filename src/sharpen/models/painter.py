@@ -1,6 +1,6 @@
 """Diffusion models that draw a picture for a caption: fresh ones by a spec, trained ones from a folder.
 
-- `painter?size=12&width=32`: untrained, see PainterShape; a recipe trains it.
+- `painter?size=12&width=160`: untrained, see PainterShape; a recipe trains it.
 - a folder with `unet/` and `scheduler/` as diffusers writes them, and `captions.safetensors` if it reads
   captions. Pixel UNets only; sampling is always DDIM, so that a picture follows from caption and seed.
 """
@@ -23,6 +23,7 @@ from sharpen.core.errors import BadInput
 from sharpen.core.spec import Spec
 from sharpen.models.base import Capability, Completions, Decoding, Prompt
 from sharpen.models.captions import Captions, word_ids
+from sharpen.models.flat_net import FlatNet
 from sharpen.models.hf_file import digest_of, read_facts, read_tensors, save_tensors
 from sharpen.models.hf_weights import copy_into
 from sharpen.models.painter_net import Painter, PainterShape, denoise, fresh_painter, fresh_scheduler, noise
@@ -142,7 +143,9 @@ def open_painter(spec: str, *, threads: int | None = None) -> PainterModel:
 
 def _from_folder(spec: str, folder: Path) -> PainterModel:
     try:
-        unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
+        flat = FlatNet.load_config(folder / "unet", local_files_only=True)["_class_name"] == FlatNet.__name__
+        kind = FlatNet if flat else UNet2DModel
+        unet = kind.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
     except (OSError, ValueError) as error:
         problem = f"is no folder of a pixel diffusion model: {str(error).splitlines()[0][:120]}"

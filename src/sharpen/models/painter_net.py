@@ -1,4 +1,4 @@
-"""A diffusers UNet with captions: pictures are cut into patches, and the caption joins the time embedding."""
+"""A diffusion model with captions: a diffusers UNet of pixels, or the flat net that is shipped."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sharpen.core.errors import BadInput
 from sharpen.core.records import Record
 from sharpen.models.captions import Captions
+from sharpen.models.flat_net import FlatNet
 
 COLOURS = 3
-PLANES = 12
-"""Channels of a fresh painter beside the picture: the caption laid out over it, then row and column."""
 
 
 class PainterShape(Record):
@@ -24,10 +22,8 @@ class PainterShape(Record):
 
     size: int = 12
     """Pixels of the picture's side."""
-    patch: int = 3
-    """Pixels of a patch's side; the UNet works on patches."""
-    width: int = 32
-    """Channels."""
+    width: int = 160
+    """Channels of a layer."""
     steps: int = 10
     """Denoising steps of a picture."""
     seed: int = 0
@@ -35,79 +31,36 @@ class PainterShape(Record):
 
 
 class Painter(nn.Module):
-    """Predicts the clean picture from a noisy one, the time and the caption.
-
-    The caption joins the time embedding and, laid out over the picture, stands beside it as further channels,
-    with the row and the column: that is how a small net learns quickly what goes where.
-    """
+    """Predicts from a noisy picture, the time and the caption; the caption joins the time embedding."""
 
     def __init__(self, unet: Any, captions: Captions | None) -> None:
-        """`captions` is None for a UNet without any; BadInput for a UNet that cannot be used."""
+        """`unet` is a UNet2DModel or a FlatNet; `captions` is None for one that reads none."""
         super().__init__()
+        if unet.config.in_channels != COLOURS or unet.config.out_channels != COLOURS:
+            raise BadInput("unet", unet.config.in_channels, "channels are no RGB", remedy="use a pixel model")
         self.unet = unet
         self.captions = captions
-        self.patch = _patch(unet.config)
-        self.planes = unet.config.in_channels - unet.config.out_channels
-        if self.planes and captions is None:
-            raise BadInput("unet", self.planes, "additional channels are unknown", remedy="use a plain UNet")
-        if self.planes:
-            cells = (self.planes - 2) * unet.config.sample_size**2
-            self.layout = nn.Linear(4 * unet.config.block_out_channels[0], cells)
 
     @property
     def size(self) -> int:
         """Pixels of the picture's side."""
-        return int(self.unet.config.sample_size) * self.patch
+        return int(self.unet.config.sample_size)
 
     def forward(self, noisy: Tensor, times: Tensor, ids: Tensor) -> Tensor:
         """B x 3 x S x S, B or one time, B x PLACES -> what the scheduler's prediction type names."""
-        cells = functional.pixel_unshuffle(noisy, self.patch)
         caption = None if self.captions is None else self.captions(ids)
-        if self.planes:
-            side = cells.shape[-1]
-            laid = self.layout(caption).reshape(len(cells), -1, side, side)
-            cells = torch.cat([cells, laid, _places(cells)], dim=1)
-        predicted = self.unet(cells, times, class_labels=caption).sample
-        return functional.pixel_shuffle(predicted, self.patch)
-
-
-def _places(cells: Tensor) -> Tensor:
-    """B x 2 x H x W: the row and column of every cell, from -1 to 1."""
-    steps = torch.linspace(-1, 1, cells.shape[-1])
-    return torch.stack(torch.meshgrid(steps, steps, indexing="ij")).expand(len(cells), -1, -1, -1)
-
-
-def _patch(config: Any) -> int:
-    """Side of the patches, read off the channels."""
-    side = int((config.out_channels / COLOURS) ** 0.5)
-    if COLOURS * side * side != config.out_channels:
-        raise BadInput("unet", config.out_channels, "channels are no RGB patches", remedy="3, 12, 27, ...")
-    return side
+        predicted: Tensor = self.unet(noisy, times, class_labels=caption).sample
+        return predicted
 
 
 def fresh_painter(shape: PainterShape) -> Painter:
     """An untrained painter; equal shapes give equal weights."""
-    if shape.size % shape.patch or shape.width % 16:
-        raise BadInput(
-            "painter", str(shape), "does not fit", remedy="size a multiple of patch, width one of 16"
-        )
-    channels = COLOURS * shape.patch**2
+    if shape.size % 4:
+        raise BadInput("painter", str(shape), "does not fit", remedy="give a size that is a multiple of 4")
     with torch.random.fork_rng():
         torch.manual_seed(shape.seed)
-        unet = UNet2DModel(
-            sample_size=shape.size // shape.patch,
-            in_channels=channels + PLANES,
-            out_channels=channels,
-            block_out_channels=(shape.width,),
-            down_block_types=("DownBlock2D",),
-            up_block_types=("UpBlock2D",),
-            layers_per_block=1,
-            norm_num_groups=8,
-            attention_head_dim=16,
-            class_embed_type="identity",
-            resnet_time_scale_shift="scale_shift",
-        )
-        return Painter(unet, Captions(4 * shape.width))
+        net = FlatNet(sample_size=shape.size, width=shape.width)
+        return Painter(net, Captions(4 * net.config.block_out_channels[0]))
 
 
 def fresh_scheduler() -> Any:

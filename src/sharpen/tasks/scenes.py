@@ -19,7 +19,7 @@ VERIFIER = "scene"
 ACTOR = "painter"
 COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta")
 SHAPES = ("square", "cross", "ring", "saltire")
-CHOICES = ((2, 2), (4, 2), (4, 3), (6, 4))
+CHOICES = ((2, 2), (3, 2), (4, 3), (6, 4))
 """Colours and shapes of each level."""
 LEVELS = range(1, len(CHOICES) + 1)
 
@@ -106,7 +106,7 @@ def draw_scene(rng: random.Random, *, level: int = 2) -> Scene:
 
 def distorted(scene: Scene, rng: random.Random, odds: Odds) -> Scene:
     """The scene with each aspect drawn anew with its odds: what somebody paints who does not know better."""
-    colours = sorted({scene.first.colour, scene.second.colour, *COLOURS[:4]})
+    colours = sorted({scene.first.colour, scene.second.colour, *COLOURS[:3]})
     update: dict[str, object] = {}
     if rng.random() < odds.attribute:
         update |= {
