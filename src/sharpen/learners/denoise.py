@@ -27,8 +27,8 @@ class Denoise(Record):
     """AdamW on the squared error of the model's prediction, at the times that its sampler visits."""
 
     steps: int = Field(default=200, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
 
     @property
     def fingerprint(self) -> str:

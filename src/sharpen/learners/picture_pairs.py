@@ -43,11 +43,11 @@ class PicturePairs(Record):
     steps: int = Field(default=300, ge=1)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=1.0, ge=0)
+    weight_decay: float = Field(default=0.3, ge=0)
     noise: float = Field(default=0.1, ge=0)
     """Standard deviation of what is added to the pixels."""
     blurred: float = Field(default=0.5, ge=0, le=1)
-    """Share of pairs seen as the policy predicts them from a noisy picture: what a gradient will run through."""
+    """Share of pairs seen as the policy predicts them from a noisy picture, as reward gradients do."""
 
     @property
     def fingerprint(self) -> str:
@@ -60,9 +60,9 @@ class PicturePairs(Record):
             return Updated(policy=policy, report={"steps": 0, "skipped": "nothing to learn from"})
         import torch
 
-        from sharpen.models.captions import word_ids
+        from sharpen.models.captions import Captions, word_ids
         from sharpen.models.painter import as_tensor
-        from sharpen.models.picture_score import fresh_score, save_score
+        from sharpen.models.picture_score import WIDTH, fresh_score, save_score
         from sharpen.tasks.pictures import pixels_of
 
         shas = sorted({sha for pair in batch.items for sha in (pair.better, pair.worse)})
@@ -73,7 +73,8 @@ class PicturePairs(Record):
         worse = torch.tensor([place[pair.worse] for pair in batch.items])
         model = painter_of(work.models, policy.model)
         load_policy(model, policy, work.store)
-        net = fresh_score(pictures.shape[-1], seed_for(work.seed, "weights"))
+        reader = model.painter.captions or Captions(WIDTH)
+        net = fresh_score(pictures.shape[-1], reader, seed_for(work.seed, "weights"))
 
         def loss(chance: torch.Generator) -> torch.Tensor:
             rows = torch.randint(0, len(ids), (self.batch_size,), generator=chance)
@@ -88,7 +89,7 @@ class PicturePairs(Record):
 
         losses = fit(
             work,
-            dict(net.named_parameters()),
+            {key: value for key, value in net.named_parameters() if value.requires_grad},
             loss,
             steps=self.steps,
             lr=self.lr,

@@ -61,8 +61,8 @@ def fit(
 ) -> tuple[float, ...]:
     """AdamW on a loss that draws its own batch; returns the loss of every step.
 
-    The rate rises over ten steps and falls to zero as a cosine, or stays if `constant`; `decay` is weight decay. SharpenError if the
-    loss stops being finite; Mismatch for the checkpoint of another training.
+    The rate rises over ten steps and falls to zero as a cosine, or stays if `constant`; `decay` is AdamW's.
+    SharpenError if the loss stops being finite; Mismatch for the checkpoint of another training.
     """
     import torch
 

@@ -40,15 +40,17 @@ class RewardGradient(Record):
     """
 
     steps: int = Field(default=100, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=3e-4, gt=0)
     margin: float = 2.0
     """Score from which a picture is good enough."""
     denoising: float = Field(default=0.0, ge=0)
     """Weight of the anchors; without them the model may leave the pictures that the rewards can judge."""
-    first: int = Field(default=3, ge=0)
+    only: str = ""
+    """Train the parameters whose names begin so; `captions` changes what is drawn, and not how."""
+    first: int = Field(default=0, ge=0)
     """Earliest step with gradient."""
-    last: int = Field(default=8, ge=0)
+    last: int = Field(default=6, ge=0)
     """Latest step with gradient."""
 
     @property
@@ -65,7 +67,10 @@ class RewardGradient(Record):
 
         model = painter_of(work.models, policy.model)
         load_policy(model, policy, work.store)
-        parameters = model.begin()
+        everything = model.begin()
+        for parameter in everything.values():
+            parameter.requires_grad_(False)
+        parameters = {key: value for key, value in everything.items() if key.startswith(self.only)}
         paths = [work.store.checked_path(found.files[WEIGHTS_FILE]) for found in batch.rewards.values()]
         nets = [read_score(path) for path in paths]
         ids = word_ids(batch.captions)

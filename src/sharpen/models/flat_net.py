@@ -1,4 +1,4 @@
-"""A denoiser without convolutions, for pictures of a few hundred pixels: many times faster on a CPU than a UNet."""
+"""A denoiser without convolutions, for pictures of a few hundred pixels."""
 
 from __future__ import annotations
 

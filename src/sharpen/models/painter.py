@@ -145,7 +145,9 @@ def _from_folder(spec: str, folder: Path) -> PainterModel:
     try:
         flat = FlatNet.load_config(folder / "unet", local_files_only=True)["_class_name"] == FlatNet.__name__
         kind = FlatNet if flat else UNet2DModel
-        unet = kind.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)
+        unet = kind.from_pretrained(
+            folder / "unet", use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
+        )
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
     except (OSError, ValueError) as error:
         problem = f"is no folder of a pixel diffusion model: {str(error).splitlines()[0][:120]}"

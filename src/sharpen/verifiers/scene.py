@@ -1,8 +1,8 @@
 """Whether a picture shows the scene of its caption: right colours, right place, right size.
 
 Objects are found as connected regions and told by their shapes. The evidence has one number for each aspect
-(attribute, spatial, non-spatial); the score is 1 if all three hold and 0 otherwise, so that no aspect can be
-traded for another. A picture without exactly the two shapes asked for has no aspect right.
+(attribute, spatial, non-spatial); the score is their mean. A picture without exactly the two shapes asked for
+has no aspect right.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ NOTHING = Aspects(False, False, False)
 
 
 def verify(attempt: Attempt, task: Task, files: Mapping[str, bytes]) -> Verdict:
-    """Score 1 if colours, place and size are all as the caption says."""
+    """The share of colours, place and size that are as the caption says."""
     if IMAGE not in files:
         return Rejected(reason="no picture")
     try:
@@ -67,7 +67,7 @@ def verify(attempt: Attempt, task: Task, files: Mapping[str, bytes]) -> Verdict:
         return Rejected(reason=str(error))
     aspects = aspects_of(pixels, Scene.of(task))
     return Scored(
-        value=float(all(aspects)),
+        value=sum(aspects) / len(aspects),
         critique=""
         if all(aspects)
         else "wrong: " + ", ".join(n for n, ok in aspects._asdict().items() if not ok),
