@@ -119,9 +119,8 @@ def experts(
         image = attempt.files[IMAGE]
         for a in ASPECTS:
             mark = float(str(verdict.evidence[a])) if isinstance(verdict, Scored) else 0.0
-            if random_for("expert", a, attempt.task, image).random() < config.label_noise:
-                mark = 1.0 - mark
-            marks[a][caption[attempt.task]][image] = mark
+            wrong = random_for("expert", a, attempt.task, image).random() < config.label_noise
+            marks[a][caption[attempt.task]][image] = abs(mark - wrong)
     if config.ranks is Ranks.SHUFFLED:
         marks = {a: {c: reshuffled(row, a, c) for c, row in rows.items()} for a, rows in marks.items()}
     return {a: {c: ranked(row) for c, row in rows.items()} for a, rows in marks.items()}
