@@ -160,22 +160,19 @@ def _png(scene: Scene, *more: Scene) -> bytes:
 
 _RED, _BLUE = Thing(colour="red", shape="square"), Thing(colour="blue", shape="ring")
 _ASKED = Scene(first=_RED, second=_BLUE, place=Place.LEFT, size=Size.BIGGER)
-_SWAPPED = Scene(
+_MOVED = Scene(first=_RED, second=_BLUE, place=Place.RIGHT, size=Size.BIGGER)
+_NOTHING_RIGHT = Scene(
     first=Thing(colour="blue", shape="square"),
     second=Thing(colour="red", shape="ring"),
-    place=Place.LEFT,
-    size=Size.BIGGER,
+    place=Place.RIGHT,
+    size=Size.SMALLER,
 )
-_MOVED, _SHRUNK = (
-    Scene(first=_RED, second=_BLUE, place=Place.RIGHT, size=Size.BIGGER),
-    Scene(first=_RED, second=_BLUE, place=Place.LEFT, size=Size.SAME),
-)
+_OTHER = Scene(first=_RED, second=Thing(colour="blue", shape="cross"), place=Place.LEFT, size=Size.BIGGER)
 
 CASES = (
     _case(CaseKind.GOLD, _png(_ASKED), "as asked"),
-    _case(CaseKind.NEAR_MISS, _png(_SWAPPED), "colours swapped"),
-    _case(CaseKind.NEAR_MISS, _png(_MOVED), "on the other side"),
-    _case(CaseKind.NEAR_MISS, _png(_SHRUNK), "of the same size"),
+    _case(CaseKind.NEAR_MISS, _png(_NOTHING_RIGHT), "the right shapes, everything else wrong"),
+    _case(CaseKind.NEAR_MISS, _png(_OTHER), "one wrong shape, everything else right"),
     _case(CaseKind.ATTACK, _png(_ASKED, _MOVED), "both sides at once"),
     _case(CaseKind.ATTACK, b"\x89PNG\r\n\x1a\n" + b"\xff" * 64, "a broken picture"),
     _case(
