@@ -58,7 +58,7 @@ def train(model: PainterModel, odds: Odds, *, pictures: int, steps: int, lr: flo
         noise = torch.randn(shown[some].shape, generator=chance)
         noisy = scheduler.add_noise(shown[some], noise, times)
         loss = torch.nn.functional.mse_loss(painter(noisy, times, ids[some]), shown[some])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
         adam.step()
         adam.zero_grad()
