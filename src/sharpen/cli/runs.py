@@ -115,12 +115,16 @@ def _displayed(folder: Path, json: bool, work: Callable[[Listener], Result]) -> 
 def _print(result: Result, folder: Path, json: bool) -> None:
     from rich.console import Console
 
+    from sharpen.report.samples import write_samples
     from sharpen.report.summary import print_result
 
+    pictures = write_samples(folder, result)
     if json:
         print_json(result)
     else:
         print_result(Console(), result, folder)
+        if pictures:
+            print_pairs([("pictures", f"before and after in {pictures}")])
 
 
 def _predict(spec: RunSpec, json: bool) -> None:

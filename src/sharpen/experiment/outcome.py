@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from pydantic import JsonValue
+
 from sharpen.core.budget import Purpose
 from sharpen.core.engine import Done, Engine
 from sharpen.core.policy import Policy
@@ -14,7 +16,7 @@ from sharpen.core.recipe import Pick
 from sharpen.core.run import Run, Scores
 from sharpen.core.stats import Interval, PairedTest, mean_interval, paired_delta
 from sharpen.core.task import Task
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Scored, Verdict, value_of
 from sharpen.experiment.assemble import Setup
 from sharpen.experiment.manifest import versions
 from sharpen.experiment.result import Change, Control, Controls, Result, Spent, TestScores
@@ -98,8 +100,8 @@ def _unseal(engine: Engine, final: Policy) -> int:
 
 
 def _facts_of(before: Scores, after: Scores) -> dict[str, Change]:
-    """Means of every numeric fact in the outcomes, over the attempts that have it."""
-    names = {name for attempt in (*before.attempts, *after.attempts) for name in attempt.outcome} - {"value"}
+    """Means of every numeric fact in outcomes and evidence, over the attempts that have it."""
+    names = {name for facts in (*_known_of(before), *_known_of(after)) for name in facts} - {"value"}
     changes = {
         name: Change(before=mean_interval(_numbers(before, name)), after=mean_interval(_numbers(after, name)))
         for name in sorted(names)
@@ -107,8 +109,14 @@ def _facts_of(before: Scores, after: Scores) -> dict[str, Change]:
     return {name: change for name, change in changes.items() if change.before.n or change.after.n}
 
 
+def _known_of(scores: Scores) -> list[dict[str, JsonValue]]:
+    """What the environment and the verifier say of each attempt beside its score."""
+    evidence = [verdict.evidence if isinstance(verdict, Scored) else {} for verdict in scores.verdicts]
+    return [{**attempt.outcome, **said} for attempt, said in zip(scores.attempts, evidence, strict=True)]
+
+
 def _numbers(scores: Scores, name: str) -> list[float]:
-    found = (attempt.outcome.get(name) for attempt in scores.attempts)
+    found = (facts.get(name) for facts in _known_of(scores))
     return [float(value) for value in found if isinstance(value, int | float)]
 
 
@@ -149,11 +157,17 @@ def _more_samples(
 
 
 def _affordable(run: Run, before: Scores, after: Scores) -> int:
-    """Passes over the test tasks that all the method did would pay for, its work at test time included."""
+    """Passes over the test tasks that all the method did would pay for, its work at test time included.
+
+    Where attempts have no tokens, their steps are counted.
+    """
     used = run.used(Purpose.METHOD)
     one_pass = sum(attempt.token_count for attempt in before.attempts)
     at_test = sum(attempt.token_count for attempt in after.attempts) - one_pass
     work = used.sampled_tokens + _TRAIN_COST * used.trained_tokens + max(0, at_test)
+    if not one_pass:
+        one_pass = sum(attempt.steps for attempt in before.attempts)
+        work += used.environment_steps
     return max(1, ceil(work / max(1, one_pass)))
 
 

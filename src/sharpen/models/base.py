@@ -12,7 +12,7 @@ from sharpen.core.policy import Decoding as Decoding
 
 
 class Capability(StrEnum):
-    """What a model can do beyond sampling text."""
+    """What a model can do beyond sampling text, or instead of it."""
 
     LOGPROBS = "logprobs"
     """Sampled tokens come with log-probabilities, and given text can be scored."""
@@ -20,6 +20,8 @@ class Capability(StrEnum):
     """A response can be forced to begin with given tokens."""
     TRAIN = "train"
     """The weights are here and a learner can change them."""
+    PICTURES = "pictures"
+    """It draws pictures for captions, and learners of pictures can change it; it writes no text."""
 
 
 class Prompt(NamedTuple):

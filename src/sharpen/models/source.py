@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
-from sharpen.core.errors import BadInput
+from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.records import Record
 from sharpen.models.base import Model
 
 TINY = "tiny"
 NONE = "none"
+PAINTER = "painter"
+SKETCH = "sketch"
+"""The shipped model that draws scenes."""
 POSSIBLE = (
     "tiny, bargainer, seeker, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, "
-    "scripted:NAME (`sharpen models` lists them)"
+    "scripted:NAME, sketch, painter (`sharpen models` lists them)"
 )
 
 
@@ -69,6 +73,10 @@ def open_model(
         from sharpen.models.scripted import open_scripted
 
         return open_scripted(rest)
+    if spec == SKETCH:
+        return _open_painter(str(Path(str(files("sharpen.models"))) / SKETCH), threads)
+    if kind.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir():
+        return _open_painter(spec, threads)
     return _open_local(spec, _folder(spec), threads=threads, dtype=dtype, device=device)
 
 
@@ -90,6 +98,8 @@ def list_models() -> tuple[ModelInfo, ...]:
         ("FOLDER", "a Hugging Face folder with safetensors"),
         ("OWNER/NAME", "a model on the Hugging Face hub"),
         ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
+        (SKETCH, "shipped; draws small scenes, heeding each aspect of a caption less than half of the time"),
+        ("painter?size=12", "an untrained diffusion model that draws pictures, or a diffusers folder"),
         ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),
         (NONE, "no model, for policies that are programs or skills"),
     ]
@@ -137,6 +147,16 @@ def _folder(spec: str) -> Path:
     from sharpen.models.hf_folder import open_folder_or_hub
 
     return open_folder_or_hub(spec)
+
+
+def _open_painter(spec: str, threads: int | None) -> Model:
+    if find_spec("diffusers") is None:
+        raise Unavailable(
+            "models that draw need the package diffusers", remedy="pip install 'sharpen[images]'"
+        )
+    from sharpen.models.painter import open_painter
+
+    return open_painter(spec, threads=threads)
 
 
 def _hub_like(spec: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Attempt, Author, Turn
-from sharpen.core.records import Record
+from sharpen.core.records import Record, hash_bytes
 from sharpen.core.task import Channel, Task
 from sharpen.core.verdict import Error, Rejected, Scored, Verdict
 
@@ -60,14 +60,14 @@ class Case(Record):
 
     @property
     def attempt(self) -> Attempt:
-        """The case as an attempt; its files are named by their own names."""
+        """The case as an attempt; its files go by their hashes, as stored ones do."""
         return Attempt(
             task=self.task.key,
             index=0,
             policy="case",
             turns=(Turn(author=Author.POLICY, text=self.response),),
             outcome=self.outcome,
-            files={name: name for name in self.files},
+            files={name: hash_bytes(data) for name, data in self.files.items()},
         )
 
 

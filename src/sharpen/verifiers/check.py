@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from sharpen.core.check import CheckReport, CheckRow
+from sharpen.core.records import hash_bytes
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.core.verdict import Error, Rejected, Scored, Verdict, value_of
@@ -38,7 +39,7 @@ def check_verifier(spec: str, *, pool: JudgePool) -> CheckReport:
 
 def check_cases(verifier: WithCases) -> CheckReport:
     """Run a verifier's own cases; a user's file without cases gives an empty report."""
-    files = {name: data for case in verifier.cases for name, data in case.files.items()}
+    files = {hash_bytes(data): data for case in verifier.cases for data in case.files.values()}
     verdicts = verifier.judge([(case.task, case.attempt) for case in verifier.cases], files.__getitem__)
     rows = [_case_row(case, verdict) for case, verdict in zip(verifier.cases, verdicts, strict=True)]
     return CheckReport(subject=f"verifier {verifier.name}", rows=tuple(rows))
