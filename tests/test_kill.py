@@ -61,11 +61,10 @@ def test_random_moments(reference: tuple[Path, float], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", sorted(recipe_names()))
-def test_every_recipe_survives_two_kills(recipe: str, tmp_path: Path) -> None:
-    """One between rows and one in the middle of a write, against a run that was left alone."""
+def test_every_recipe_survives_a_kill(recipe: str, tmp_path: Path) -> None:
+    """In the middle of a write, against a run that was left alone."""
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     execute(small_spec(recipe), calm, StopAfter(None))
-    kills = [drive(recipe, killed, place) for place in ("row:4", "torn:6")]
-    assert kills == [-signal.SIGKILL] * 2
+    assert drive(recipe, killed, "torn:9") == -signal.SIGKILL
     drive(recipe, killed)
     assert contents(killed) == contents(calm)

@@ -306,7 +306,7 @@ def test_hostile_children_are_stopped_and_the_run_goes_on_and_says_so(tmp_path: 
     replies = [
         whole("../verifiers/strict.py", "x\n"),
         *(whole("task_agent.py", code) for code in hostile),
-        whole("meta_agent.py", "def instructions(brief):\n    return open('/work/answers')\n"),
+        whole("meta_agent.py", "def instructions(brief):\n    return open('/srv/answers')\n"),
         whole("task_agent.py", SOLVER),
     ]
     result = run(tmp_path, replies, parents="random")
