@@ -20,7 +20,7 @@ Left out: editable parent selection, answers by an ensemble of the archive, tool
 imp@k = gain of the val-best of k nodes that a frozen improver makes on unseen domains from the first program;
 it is taken from the node with the best G(i) = mean over descendants j of (alpha_j - alpha_i) 0.6^distance.
 
-Expected (model `none`): from the right form, `home` ends at 0.85 to 0.93 from 0.44 to 0.53 (data seeds
+Expected: without a model and from the right form, `home` ends at .85 to .93 from .44 to .53 (data seeds
 11 to 13), above the fixed improver (`improver = "fixed"`, the parent method) by 0.2 in the median, and above
 a chain. A bare start (`start = "bare"`, 600 nodes) learns too, but mostly ends below what the right form
 alone scores (`form_fixed`); there neither comparison nor transfer has been shown. Ablation: scores are
