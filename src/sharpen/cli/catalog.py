@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from sharpen.cli.output import print_json, print_pairs
+from sharpen.cli.output import Json, print_json, print_pairs
 from sharpen.core import plugins
 from sharpen.core.check import Checkable
 from sharpen.core.recipe import PACKAGE
-
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def models(*, json: Json = False) -> None:

@@ -7,11 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sharpen.cli.output import print_json, print_pairs
+from sharpen.cli.output import Json, print_json, print_pairs
 from sharpen.cli.runs import NOTHING_ASKED
 from sharpen.experiment.spec import Request
-
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def evaluate(

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+from cyclopts import Parameter
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def print_json(value: object) -> None:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from sharpen.cli.output import print_json
-
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+from sharpen.cli.output import Json, print_json
 
 
 def reproduce(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from sharpen.cli.output import print_json, print_pairs
+from sharpen.cli.output import Json, print_json, print_pairs
 from sharpen.core.budget import Budget
 from sharpen.core.errors import SharpenError
 from sharpen.experiment.spec import Request, RunSpec
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sharpen.core.engine import Listener
     from sharpen.experiment.result import Result
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 
 RUNS = Path("runs")

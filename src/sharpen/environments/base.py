@@ -90,8 +90,3 @@ def start(task: Task, rng: random.Random) -> World:
 def _module(name: str) -> Any:
     """An environment's module: looked up once, since episodes start by the thousand."""
     return plugins.load(PACKAGE, name, kind="environment", defines="start")
-
-
-def environment_names() -> dict[str, str]:
-    """Every environment with its one-line summary; imports none."""
-    return plugins.names(PACKAGE, defines="start")
