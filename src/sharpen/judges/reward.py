@@ -19,12 +19,13 @@ from sharpen.core.records import digest
 from sharpen.core.task import Task
 from sharpen.core.verdict import Error, Scored, Verdict
 from sharpen.learners.reward_model import REWARD
-from sharpen.learners.reward_rows import Reading, read_attempt
+from sharpen.learners.reward_rows import read_attempt
 from sharpen.learners.training import trainable
 from sharpen.models.loading import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel
+    from sharpen.models.reward_head import Reading
 
 STEPS = "steps"
 """Name of the evidence that holds the scores of the lines."""
@@ -66,7 +67,7 @@ class RewardJudge:
         model.load(judging.store.checked_path(self.reward.files[WEIGHTS_FILE]))
         head = read_head(judging.store.checked_path(self.reward.files[HEAD_FILE]), model.module.device)
         with torch.no_grad():
-            found = scores_at(model.head, head, [one.ids for one in read], [one.places for one in read])
+            found = scores_at(model.head, head, read)
         return [scores.tolist() for scores in found]
 
     def _verdict(self, scores: list[float]) -> Verdict:

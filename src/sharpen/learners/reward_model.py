@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from sharpen.models.hf import HFModel
-    from sharpen.models.reward_head import RewardHead
+    from sharpen.models.reward_head import Reading, RewardHead
 
 REFERENCE_LR = 5e-4
 REWARD = "reward"
@@ -87,10 +87,9 @@ def pointwise_loss(scores: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor
 
 
 class Row(NamedTuple):
-    """A response as tokens, where it is scored, and what it is worth there."""
+    """A response, and what it is worth where it is scored."""
 
-    ids: tuple[int, ...]
-    places: tuple[int, ...]
+    read: Reading
     values: tuple[float, ...]
 
 
@@ -100,6 +99,8 @@ class RewardLearner(Record):
     name: str = REWARD
     loss: Loss = Loss.LISTWISE
     start: Origin = Origin.POLICY
+    likelihood: bool = False
+    """Add the trunk's log-likelihood of the response, with a learnt weight, to the score."""
     epochs: int = Field(default=2, ge=1)
     """Passes over the tasks."""
     tasks_per_step: int = Field(default=8, ge=1)
@@ -162,9 +163,16 @@ class RewardLearner(Record):
         width = feature_width(model.head)
         trunk = model.weights.begin(lora, seed=seed_for(work.seed, "adapter"))
         kept = stored_file(work.store, old, HEAD_FILE)
-        head = read_head(kept, device) if kept else fresh_head(width, seed_for(work.seed, "head"), device)
+        seed = seed_for(work.seed, "head")
+        head = (
+            read_head(kept, device) if kept else fresh_head(width, seed, device, likelihood=self.likelihood)
+        )
         named = {f"head.{name}": parameter for name, parameter in head.named_parameters()}
-        return head, {**_used(model, trunk), **named}, digest([held, old and old.version])
+        return (
+            head,
+            {**(trunk if self.likelihood else _used(model, trunk)), **named},
+            digest([held, old and old.version]),
+        )
 
     def _at(self, step: int, groups: Sequence[tuple[Row, ...]], seed: int) -> list[tuple[Row, ...]]:
         """The tasks of a step: a seeded order per pass, cut into parts."""
@@ -179,7 +187,7 @@ class RewardLearner(Record):
         from sharpen.models.reward_head import scores_at
 
         rows = [row for group in groups for row in group]
-        flat = iter(scores_at(model.head, head, [row.ids for row in rows], [row.places for row in rows]))
+        flat = iter(scores_at(model.head, head, [row.read for row in rows]))
         scores = [torch.cat([next(flat) for _ in group]) for group in groups]
         values = [
             torch.tensor([value for row in group for value in row.values], device=score.device)
@@ -211,7 +219,7 @@ class RewardLearner(Record):
         rows = [row for group in groups for row in group]
         return Updated(
             policy=policy.with_part(artifact, self.name),
-            usage=Usage(trained_tokens=self.epochs * sum(len(row.ids) for row in rows)),
+            usage=Usage(trained_tokens=self.epochs * sum(len(row.read.ids) for row in rows)),
             report={"steps": len(losses), "losses": losses, "tasks": len(groups), "responses": len(rows)},
         )
 
@@ -226,7 +234,7 @@ def _row(model: HFModel, item: Rated) -> Row:
             problem,
             remedy="rate attempts of this model, with one value for a response or one for each of its lines",
         )
-    return Row(*read, item.values)
+    return Row(read, item.values)
 
 
 @lru_cache(maxsize=4)

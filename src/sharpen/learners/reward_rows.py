@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sharpen.core.attempt import Attempt, Author
 from sharpen.learners.batch import example_from
 
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel
-
-
-class Reading(NamedTuple):
-    """Tokens of prompt and response, and places among them."""
-
-    ids: tuple[int, ...]
-    places: tuple[int, ...]
+    from sharpen.models.reward_head import Reading
 
 
 def line_count(attempt: Attempt) -> int:
@@ -35,24 +30,20 @@ def read_attempt(model: HFModel, attempt: Attempt, *, steps: bool) -> Reading | 
     The attempt's own tokens are taken, so it must be of this model or of text. None if there is no response
     or it does not fit the model.
     """
+    from sharpen.models.reward_head import Reading
+
     example = example_from(attempt, model)
     if not example.response_ids or example.length > model.context:
         return None
-    ids = (*example.prompt_ids, *example.response_ids)
-    ends = _line_ends(model, attempt, ids, len(example.prompt_ids), example.mask) if steps else []
-    return Reading(ids, (*ends, len(ids) - 1))
+    ids, start = (*example.prompt_ids, *example.response_ids), len(example.prompt_ids)
+    spoken = tuple(start + offset for offset, value in enumerate(example.mask) if value > 0 < start + offset)
+    ends = _line_ends(model, attempt, [(place, ids[place]) for place in spoken]) if steps else []
+    return Reading(ids, (*ends, len(ids) - 1), spoken)
 
 
-def _line_ends(
-    model: HFModel, attempt: Attempt, ids: tuple[int, ...], start: int, mask: tuple[float, ...]
-) -> list[int]:
+def _line_ends(model: HFModel, attempt: Attempt, spoken: Sequence[tuple[int, int]]) -> list[int]:
     """Places of the tokens that hold the line breaks of the policy's text, without those of a stop text."""
-    breaks = [
-        start + offset
-        for offset, (token, value) in enumerate(zip(ids[start:], mask, strict=True))
-        if value > 0
-        for _ in range(model.text.texts[token].count("\n"))
-    ]
+    breaks = [place for place, token in spoken for _ in range(model.text.texts[token].count("\n"))]
     return breaks[: line_count(attempt) - 1]
 
 

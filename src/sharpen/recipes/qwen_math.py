@@ -165,7 +165,7 @@ def answered(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config
     ),
     demo=HOME.on(control_samples=2, threads=1, train=240, val=16, test=400).at(rounds=1, rl_rounds=0),
     ablation={"shuffled": True},
-    claim="SFT and GRPO on what a reward model of one's own tries picks raise accuracy; RM@N > Maj@N > greedy.",
+    claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={
         "random top-k": {"by_score": False},
         "verifier only": {"reward": "verifier"},
@@ -181,7 +181,9 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
     loop = run.iterations(config.rounds + config.rl_rounds)
     for it in islice(loop, config.rounds):
         attempts, verdicts = tried(it, policy, known, config.samples, config)
-        scorer = it.scope("reward").update(RewardLearner(), policy, it.curate(rated, attempts, verdicts))
+        scorer = it.scope("reward").update(
+            RewardLearner(likelihood=True), policy, it.curate(rated, attempts, verdicts)
+        )
         batch = it.curate(top, attempts, verdicts, scores_of(it, attempts, known, scorer), config)
         if hidden:
             batch = merged(batch, guessed(it, policy, scorer, hidden, config))
@@ -191,7 +193,7 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
 
     probe = run.scope("queries")
     attempts, verdicts = tried(probe, policy, known, config.group, config)
-    scorer = probe.update(RewardLearner(), policy, probe.curate(rated, attempts, verdicts))
+    scorer = probe.update(RewardLearner(likelihood=True), policy, probe.curate(rated, attempts, verdicts))
     wanted = probe.curate(solved_between, attempts, verdicts, *config.band)
     queries = [task for task in known if task.key in wanted]
     grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.lr, kl=config.kl, reference=policy.weights)
