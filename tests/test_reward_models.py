@@ -1,4 +1,4 @@
-"""Reward models: their losses, what they read, that they learn to rank, resume, judge; votes and calibration."""
+"""Reward models: losses, what they read, that they learn to rank, resume and judge; votes and calibration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -110,6 +110,7 @@ def tensors(groups: list[list[tuple[float, float]]]) -> tuple[list[Tensor], list
     return scores, [torch.tensor([v for _, v in group], dtype=torch.double) for group in groups]
 
 
+@settings(deadline=None, max_examples=40)
 @given(GROUPS)
 def test_listwise_is_bradley_terry_over_all_pairs_of_a_task(groups: list[list[tuple[float, float]]]) -> None:
     scores, values = tensors(groups)
@@ -119,13 +120,14 @@ def test_listwise_is_bradley_terry_over_all_pairs_of_a_task(groups: list[list[tu
         pairs = [(a, b) for a, va in some for b, vb in some if va > vb]
         if pairs:
             means.append(sum(math.log1p(math.exp(b - a)) for a, b in pairs) / len(pairs))
-    assert float(loss) == pytest.approx(sum(means) / len(means) if means else 0.0)
+    assert loss.item() == pytest.approx(sum(means) / len(means) if means else 0.0)
     loss.backward()  # type: ignore[no-untyped-call]
     for score in scores:
         assert score.grad is not None
         assert float(score.grad.sum()) == pytest.approx(0.0, abs=1e-9), "a common offset must not matter"
 
 
+@settings(deadline=None, max_examples=40)
 @given(GROUPS)
 def test_pointwise_is_cross_entropy_over_all_scores(groups: list[list[tuple[float, float]]]) -> None:
     scores, values = tensors(groups)
@@ -133,7 +135,7 @@ def test_pointwise_is_cross_entropy_over_all_scores(groups: list[list[tuple[floa
     flat = [pair for some in groups for pair in some]
     chances = [1 / (1 + math.exp(-s)) for s, _ in flat]
     wanted = [-v * math.log(p) - (1 - v) * math.log1p(-p) for (_, v), p in zip(flat, chances, strict=True)]
-    assert float(loss) == pytest.approx(sum(wanted) / len(wanted))
+    assert loss.item() == pytest.approx(sum(wanted) / len(wanted))
     loss.backward()  # type: ignore[no-untyped-call]
     slopes = [(p - v) / len(flat) for (_, v), p in zip(flat, chances, strict=True)]
     assert torch.cat([s.grad for s in scores if s.grad is not None]).tolist() == pytest.approx(slopes)
@@ -194,17 +196,17 @@ def test_learns_to_rank_responses_to_new_tasks(
 def test_any_decoder_and_adapters(tmp_path: Path, family: str, lora: int | None) -> None:
     other = make_model(tmp_path, family)
     other.lora_rank = lora
-    base = judge_free_weights(other)
+    base = weights_of(other)
     updated = learnt(tmp_path, other, SETTINGS.model_copy(update={"epochs": 1}))
     verdicts = judged(tmp_path, other, updated.policy, [item.attempt for item in group(other, 30)])
     assert all(isinstance(verdict, Scored) for verdict in verdicts)
     again = RewardLearner(epochs=1, start=Origin.PREVIOUS)
     assert again.update(bench(tmp_path, other), updated.policy, ratings(other, range(4))).report["steps"] == 1
     other.load(None)
-    assert torch.equal(judge_free_weights(other), base), "the base comes back bit by bit"
+    assert torch.equal(weights_of(other), base), "the base comes back bit by bit"
 
 
-def judge_free_weights(model: HFModel) -> Tensor:
+def weights_of(model: HFModel) -> Tensor:
     return torch.cat([parameter.detach().flatten().clone() for parameter in model.module.parameters()])
 
 
@@ -290,12 +292,14 @@ class Length:
 
 def test_a_run_journals_judges_that_are_models(tmp_path: Path) -> None:
     for _ in range(2):
-        run, tasks = Run(engine(tmp_path)), task_set()
+        opened = engine(tmp_path)
+        run, tasks = Run(opened), task_set()
         attempts = run.attempt(START, tasks.train)
         verdicts = run.judge(attempts, tasks.train, verifier=Length())
         assert [value_of(v) for v in verdicts] == [len(a.response) for a in attempts]
         with pytest.raises(BadInput, match="finds no answers"):
             run.answers(attempts)
+        opened.journal.close()
 
 
 def test_votes() -> None:
