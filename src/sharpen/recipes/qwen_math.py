@@ -36,10 +36,10 @@ from sharpen.core.recipe import recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.rated import rated, shuffled
-from sharpen.curation.select import best_per_task, merged, rewards_of, solved_between, taken
+from sharpen.curation.select import best_per_task, merged, rewards_of, right_places, solved_between, taken
 from sharpen.judges.reward_watch import Choice, Choosing, best_of_n, scores_of, votes_of, watch_reward
 from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
 from sharpen.learners.reward_model import REWARD, RewardLearner
@@ -119,11 +119,10 @@ def advantages(
     return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, weights, strict=True)))
 
 
-def top(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config) -> Batch:
-    """The top paths by score, or any, among those judged right."""
+def top(attempts: Sequence[Attempt], scores: Scores, config: Config) -> Batch:
+    """The top paths of each task by score, or any."""
     ranks = scores if config.by_score else [0.0] * len(scores)
-    kept = [r if (value_of(v) or 0.0) > 0.5 else None for r, v in zip(ranks, verdicts, strict=True)]
-    return best_per_task(attempts, kept, above=float("-inf"), per_task=config.top_k)
+    return best_per_task(attempts, ranks, above=float("-inf"), per_task=config.top_k)
 
 
 def tried(
@@ -141,7 +140,8 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     scores = scores_of(it, attempts, tasks, scorer)
     weights = [0.0 if r is None else sigmoid(r) for r in scores] if config.weighted_votes else None
     votes = votes_of(it, attempts, tasks, weights)
-    return it.curate(top, attempts, shuffled(votes, it.round) if config.shuffled else votes, scores, config)
+    kept = right_places(shuffled(votes, it.round) if config.shuffled else votes)
+    return it.curate(top, [attempts[i] for i in kept], [scores[i] for i in kept], config)
 
 
 @recipe(
@@ -152,9 +152,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
     ),
-    demo=HOME.on(control_samples=2, threads=1, train=200, val=8).at(
-        rounds=1, samples=4, hidden=0.2, rl_rounds=0, n=2
-    ),
+    demo=HOME.on(control_samples=1, threads=1, val=8).at(rounds=1, samples=3, hidden=0.1, rl_rounds=0, n=2),
     ablation={"shuffled": True},
     claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={
@@ -175,7 +173,8 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
     for it in islice(loop, config.rounds):
         attempts, verdicts = tried(it, policy, known, config.samples, config)
         scorer = it.scope("reward").update(reward, policy, it.curate(rated, attempts, verdicts))
-        batch = it.curate(top, attempts, verdicts, scores_of(it, attempts, known, scorer), config)
+        right = [attempts[i] for i in right_places(verdicts)]
+        batch = it.curate(top, right, scores_of(it, right, known, scorer), config)
         if hidden:
             batch = merged(batch, guessed(it, policy, scorer, hidden, config))
         candidate = it.update(sft, policy, batch)
