@@ -37,8 +37,9 @@ from sharpen.core.task import SINGLE_TURN, Channel, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.select import balanced, taken
+from sharpen.learners.advantages import group_advantages
 from sharpen.learners.cold_start import cold_started
-from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
+from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.stores import distil
 from sharpen.stores import memory as store
 from sharpen.stores.memory import Draft, Inserted, Memory
