@@ -18,8 +18,8 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import SharpenError
 from sharpen.core.policy import Policy
 from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.curation.advantages import batch_standardised, centred, group_advantages, leave_one_out
 from sharpen.curation.batch import Batch, Item
-from sharpen.learners.advantages import batch_standardised, centred, group_advantages, leave_one_out
 from sharpen.learners.batch import Example
 from sharpen.learners.loss import token_loss
 from sharpen.learners.losses import KL, Level, clipped, kl, log_ratios, negative_aware

@@ -18,8 +18,8 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
 from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
-from sharpen.learners.advantages import group_advantages
 from sharpen.learners.batch import example_from
 from sharpen.learners.loss import token_loss
 from sharpen.learners.on_policy import old_logprobs, with_inputs

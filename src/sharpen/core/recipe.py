@@ -42,6 +42,19 @@ class Setting(Record):
         return self.model_copy(update={"request": {**self.request, **request}})
 
 
+class Rival(Record):
+    """Another recipe as a baseline, in the same place."""
+
+    recipe: str
+    """Its name."""
+    config: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Its settings."""
+
+
+Baseline = Mapping[str, JsonValue] | Rival
+"""A baseline: other settings of the same recipe, or another one."""
+
+
 class Pick(StrEnum):
     """Which of several samples counts in the control that spends the budget on more samples."""
 
@@ -71,8 +84,8 @@ class Recipe:
     """Settings that take away what the method learns from; the gain must vanish with it."""
     claim: str
     """What the paper says that a small run can show."""
-    arms: Mapping[str, Mapping[str, JsonValue]]
-    """Baselines at the same budget: name -> settings. The first is what the method must beat."""
+    arms: Mapping[str, Baseline]
+    """Baselines at the same budget by name. The first is what the method must beat."""
     pick: Pick
     source: Path
 
@@ -104,7 +117,7 @@ def recipe(
     demo: Setting | None = None,
     ablation: Mapping[str, JsonValue] | None = None,
     claim: str = "",
-    arms: Mapping[str, Mapping[str, JsonValue]] | None = None,
+    arms: Mapping[str, Baseline] | None = None,
     pick: Pick = Pick.MAJORITY,
 ) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""

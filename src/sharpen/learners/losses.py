@@ -1,7 +1,7 @@
 """Losses per token as pure functions of log-probabilities; tensors are [n tokens] and keep their gradient.
 
-Advantages, group statistics and the reduction to one number are somebody else's: see `advantages.py` and
-`Normalisation`. Sources: PPO clipping arXiv 1707.06347, dual clipping 1912.09729, unequal clips 2503.14476,
+Advantages, group statistics and the reduction to one number are somebody else's: see `curation.advantages`
+and `Normalisation`. Sources: PPO clipping arXiv 1707.06347, dual clipping 1912.09729, unequal 2503.14476,
 sequence ratios 2507.18071 (mean) and 2402.14740 (sum), negative-aware likelihood 2505.18116, KL estimators
 Schulman, "Approximating KL divergence" (2020).
 """

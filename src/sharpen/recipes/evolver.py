@@ -12,8 +12,8 @@ each group, half of it successes, into principles; merge those that say the same
 As in the code: F = (think + search) / 2 by counts; retrieval goes by similarity alone, the score is shown
 and used for pruning; everything consulted gets credit. Changed: the distiller, the policy itself, does not
 see the gold answer, and a principle that holds a training answer is refused; principles are one line without
-triplets; a world of hidden rules stands for open questions. Left out: entropy bonus and reward terms of
-weight 0. The model `seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
+triplets; a world of hidden rules stands for open questions. Left out: entropy bonus, reward terms of weight
+0. The model `seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
 
 Expected: exact match on new questions of the same families rises far above training without a library; most
 of it goes when the library is taken away. Ablation: `memory = "permuted"` shows each principle as another.
@@ -35,9 +35,10 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import SINGLE_TURN, Channel, TaskSet
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.curation.batch import Batch, Item
+from sharpen.curation.advantages import group_advantages
+from sharpen.curation.batch import Batch
+from sharpen.curation.groups import advantaged
 from sharpen.curation.select import balanced, taken
-from sharpen.learners.advantages import group_advantages
 from sharpen.learners.cold_start import cold_started
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.stores import distil
@@ -123,8 +124,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> 
         None if (em := value_of(verdict)) is None else (em + 0.1 * format_reward(attempt)) / 1.1
         for attempt, verdict in zip(attempts, verdicts, strict=True)
     ]
-    advantages = group_advantages([attempt.task for attempt in attempts], rewards)
-    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, advantages, strict=True)))
+    return advantaged(attempts, rewards, group_advantages)
 
 
 def distilled(off: Scope, mind: Policy, tried: Tries, config: Config) -> tuple[Draft, ...]:
