@@ -9,14 +9,13 @@ action; then GRPO (clipped ratio, KL to the start policy, what the tools said ma
 Offline, with the weights frozen: credit what was consulted, s = (succ + 1) / (use + 2); distil a quarter of
 each group, half of it successes, into principles; merge those that say the same; prune s < 0.3.
 
-As in the code: F = (think + search) / 2 by counts; retrieval goes by similarity alone, the score is shown
-and used for pruning; everything consulted gets credit. Changed: the distiller, the policy itself, does not
-see the gold answer, and a principle that holds a training answer is refused; principles are one line without
-triplets; a world of hidden rules stands for open questions. Left out: entropy bonus, reward terms of weight
-0. The model `seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
+As in the code: F = (think + search) / 2; retrieval goes by similarity, pruning by score. Changed: the
+distiller, the policy itself, does not see the gold answer, and a principle that holds a training answer is
+refused; principles are one line without triplets; hidden rules stand for open questions. Left out:
+terms of weight 0. The model `seeker` knows no rules: it had its cold start on made-up ones.
 
-Expected: exact match on new questions of the same families rises far above training without a library; most
-of it goes when the library is taken away. Ablation: `memory = "permuted"` shows each principle as another.
+Expected: exact match on new questions of the same families rises far above training without a library, and
+falls without it. Ablation: `memory = "permuted"` shows each principle as another.
 """
 
 from __future__ import annotations
