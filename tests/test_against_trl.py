@@ -9,7 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
 
 from helpers_models import make_model
 from sharpen.learners.batch import Example
@@ -18,6 +18,7 @@ from sharpen.learners.losses import KL, Level
 from sharpen.learners.on_policy import with_inputs
 from sharpen.learners.packing import micro_batches
 from sharpen.learners.policy_gradient import PolicyGradient
+from sharpen.learners.preference import Preference
 from sharpen.learners.sft import SFT
 from sharpen.learners.training import Normalisation, Training
 from sharpen.models.hf import HFModel
@@ -165,3 +166,33 @@ def test_supervised(model: HFModel, examples: list[Example], tmp_path: Path) -> 
     other.model.eval()
     wanted = differentiated(model, other.compute_loss(other.model, inputs))
     assert_same(ours(model, SFT(epochs=1), examples), wanted)
+
+
+def test_preferences(model: HFModel, examples: list[Example], tmp_path: Path) -> None:
+    sides = [(e.prompt_ids, e.response_ids) for e in examples[:2]]
+    prompt = sides[0][0]
+    rows = [(list(prompt), list(response)) for _, response in sides]
+    references = [-3.5 * len(response) for _, response in rows]
+    inputs = {
+        "input_ids": padded([p + r for p, r in rows], kind=torch.long),
+        "attention_mask": padded([[1.0] * len(p + r) for p, r in rows], kind=torch.long),
+        "completion_mask": padded([[0.0] * len(p) + [1.0] * len(r) for p, r in rows], kind=torch.long),
+        "ref_chosen_logps": torch.tensor(references[:1]),
+        "ref_rejected_logps": torch.tensor(references[1:]),
+    }
+    options = {"report_to": [], "use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    other = DPOTrainer(
+        model=model.module,
+        ref_model=None,
+        args=DPOConfig(output_dir=str(tmp_path), beta=0.3, precompute_ref_log_probs=False, **options),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=model.tokenizer,
+    )
+    other.precompute_ref_logps = True
+    other.model.eval()
+    wanted = differentiated(model, other.compute_loss(other.model, inputs))
+    linked = [
+        Example(prompt, tuple(r), (1.0,) * len(r), inputs=((-3.5, 1.0),) * len(r), link="pair")
+        for _, r in rows
+    ]
+    assert_same(ours(model, Preference(epochs=1, beta=0.3), linked), wanted)
