@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
@@ -34,6 +34,35 @@ class Verifier(Protocol):
 
     def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
         """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
+
+
+class Judging(NamedTuple):
+    """What a judge that is a model works with."""
+
+    models: Mapping[str, Any]
+    """The run's models by the names that policies use."""
+    store: ArtifactStore
+    stopwatch: Stopwatch
+
+
+@runtime_checkable
+class ModelJudge(Protocol):
+    """Judges attempts by a model of the run; see sharpen.judges."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the model's weights and of how they are used."""
+
+    def judge_by(self, judging: Judging, pairs: Sequence[tuple[Task, Attempt]]) -> list[Verdict]:
+        """One verdict per (task, attempt), in order; what cannot be judged gives Error, never a zero."""
+
+
+@runtime_checkable
+class Extracting(Protocol):
+    """A verifier that can find the answer in a response."""
+
+    def extract_many(self, responses: Sequence[str]) -> list[str | None]:
+        """The canonical answer of every response, in order; None where there is none."""
 
 
 class Listener(Protocol):

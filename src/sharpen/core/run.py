@@ -19,7 +19,8 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt, Author, Turn, own_tokens, own_turns
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Done, Engine, Read, Verifier
+from sharpen.core.engine import Done, Engine, Extracting, Judging, ModelJudge, Verifier
+from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
@@ -191,7 +192,11 @@ class Scope:
         )
 
     def judge(
-        self, attempts: Sequence[Attempt], tasks: Sequence[Task], *, verifier: Verifier | None = None
+        self,
+        attempts: Sequence[Attempt],
+        tasks: Sequence[Task],
+        *,
+        verifier: Verifier | ModelJudge | None = None,
     ) -> tuple[Verdict, ...]:
         """Judge attempts at these tasks; verdicts come in the order of the attempts."""
         engine, judge = self._engine, verifier or self._engine.verifier
@@ -206,9 +211,30 @@ class Scope:
                 [judge.fingerprint, [(a.task, a.response, a.outcome, a.files) for a in part]],
                 tuple[Verdict, ...],
                 self._purpose,
-                partial(_judge, judge, pairs, engine.store.get),
+                partial(_judge, judge, pairs, engine),
             )
         return tuple(verdicts)
+
+    def answers(self, attempts: Sequence[Attempt]) -> tuple[str | None, ...]:
+        """The canonical answer in every response, as the run's verifier reads it; no label is looked at.
+
+        BadInput if attempts at these tasks have no answers that could be compared.
+        """
+        verifier = self._engine.verifier
+        if not isinstance(verifier, Extracting):
+            raise BadInput(
+                "verifier", verifier.fingerprint, "finds no answers", remedy="take a verifier with `extract`"
+            )
+        responses = [attempt.response for attempt in attempts]
+        found: tuple[str | None, ...] = self._engine.step(
+            self._key("answers"),
+            "answers",
+            [verifier.fingerprint, responses],
+            tuple[str | None, ...],
+            self._purpose,
+            lambda: Done(tuple(verifier.extract_many(responses))),
+        )
+        return found
 
     def measure(self, **numbers: float) -> None:
         """Record numbers of the method's own for this round; the result lists them."""
@@ -326,8 +352,12 @@ def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Do
     return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))
 
 
-def _judge(verifier: Verifier, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> Done:
-    return Done(tuple(verifier.judge(pairs, read)), Usage(judge_calls=len(pairs)))
+def _judge(judge: Verifier | ModelJudge, pairs: Sequence[tuple[Task, Attempt]], engine: Engine) -> Done:
+    if isinstance(judge, ModelJudge):
+        verdicts = judge.judge_by(Judging(engine.models, engine.store, engine.stopwatch), pairs)
+    else:
+        verdicts = judge.judge(pairs, engine.store.get)
+    return Done(tuple(verdicts), Usage(judge_calls=len(pairs)))
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

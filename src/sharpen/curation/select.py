@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import exp
 from typing import NamedTuple
@@ -106,6 +106,16 @@ def unsolved(
         if (value_of(verdict) or 0.0) > 0.5
     }
     return tuple(task for task in tasks if task.key not in solved)
+
+
+def solved_between(
+    attempts: Sequence[Attempt], verdicts: Sequence[Verdict], least: int, most: int
+) -> tuple[str, ...]:
+    """Keys of the tasks with at least so many and at most so many right attempts, in order."""
+    right: Counter[str] = Counter()
+    for attempt, verdict in zip(attempts, verdicts, strict=True):
+        right[attempt.task] += (value_of(verdict) or 0.0) > 0.5
+    return tuple(task for task, count in right.items() if least <= count <= most)
 
 
 def merged(*batches: Batch) -> Batch:

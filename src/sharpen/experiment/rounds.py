@@ -21,7 +21,7 @@ from sharpen.experiment.result import Round
 from sharpen.monitors.exploration import Exploration, explore
 from sharpen.verifiers.source import OpenVerifier
 
-_ROUND = re.compile(r"round\.(\d+)/(attempt|judge|update|gate|measure)(?:/\d+)?$")
+_ROUND = re.compile(r"round\.(\d+)/(?:(attempt|judge|update|gate)(?:/\d+)?|(measure)(?:~\d+)?)$")
 
 
 def rounds_of(engine: Engine, setup: Setup) -> tuple[Round, ...]:
@@ -34,7 +34,7 @@ def rounds_of(engine: Engine, setup: Setup) -> tuple[Round, ...]:
         spent = spent + entry.usage if entry.purpose is Purpose.METHOD else spent
         if found := _ROUND.match(entry.key):
             number = int(found[1])
-            entries[number][found[2]].append(entry)
+            entries[number][found[2] or found[3]].append(entry)
             usage[number] = spent
     return tuple(_round(engine, setup, n, entries[n], usage[n]) for n in sorted(entries))
 

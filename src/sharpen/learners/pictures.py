@@ -5,15 +5,14 @@ Every step draws its chance from its own number, so a loop that is taken up agai
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sharpen.core.errors import BadInput, SharpenError
-from sharpen.core.records import Record, digest
+from sharpen.core.errors import BadInput
+from sharpen.core.records import Record
 from sharpen.core.seeds import seed_for
 from sharpen.core.updater import Workbench
+from sharpen.learners.descent import descend
 from sharpen.models.base import Capability
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from sharpen.models.painter import PainterModel
 
     Loss = Callable[[torch.Generator], torch.Tensor]
-
-WARMUP = 10
 
 
 class Shown(Record):
@@ -61,36 +58,13 @@ def fit(
 ) -> tuple[float, ...]:
     """AdamW on a loss that draws its own batch; returns the loss of every step.
 
-    The rate rises over ten steps and falls to zero as a cosine, or stays if `constant`; `decay` is AdamW's.
-    SharpenError if the loss stops being finite; Mismatch for the checkpoint of another training.
+    See `descend` for the rest.
     """
     import torch
 
-    from sharpen.learners.checkpoint import Checkpoint
-    from sharpen.learners.optim import Moments
+    def at(step: int) -> torch.Tensor:
+        return loss(torch.Generator().manual_seed(seed_for(work.seed, "step", step)))
 
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    moments = Moments(parameters, weight_decay=decay)
-    checkpoint = Checkpoint(work.scratch / "fit.safetensors", digest([identity, steps, lr, work.seed]), 200)
-    progress = checkpoint.read(moments)
-    while progress.step < steps:
-        began = time.perf_counter()
-        chance = torch.Generator().manual_seed(seed_for(work.seed, "step", progress.step))
-        value = loss(chance)
-        value.backward()  # type: ignore[no-untyped-call]
-        norm = moments.clip(1.0)
-        if not math.isfinite(norm):
-            raise SharpenError("the loss is not finite any more", remedy="lower the learning rate")
-        moments.step(lr * _rate(progress.step, steps, constant=constant))
-        progress = progress.after(float(value.detach()), norm, time.perf_counter() - began)
-        work.progress(progress.step, steps, f"loss {progress.losses[-1]:.4g}")
-        if checkpoint.due(progress.step):
-            checkpoint.write(progress, moments)
-    work.stopwatch.seconds += progress.seconds
-    return progress.losses
-
-
-def _rate(step: int, steps: int, *, constant: bool) -> float:
-    rise = min(1.0, (step + 1) / WARMUP)
-    return rise if constant else rise * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+    return descend(
+        work, parameters, at, steps=steps, lr=lr, identity=identity, constant=constant, decay=decay
+    )

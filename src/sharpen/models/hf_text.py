@@ -51,13 +51,13 @@ class Text:
         if (stops, size) not in self._completing:
             last = {stop[-1] for stop in stops} | {UNFINISHED}
             mask = torch.zeros(size, dtype=torch.bool)
-            texts = self._token_texts[:size]
+            texts = self.texts[:size]
             mask[: len(texts)] = torch.tensor([not last.isdisjoint(text) for text in texts])
             self._completing[stops, size] = mask
         return self._completing[stops, size]
 
     @cached_property
-    def _token_texts(self) -> list[str]:
+    def texts(self) -> list[str]:
         """What each token adds to a text; an anchor before it keeps a leading space."""
         anchor = self.encode_response("a")
         start = len(self.decode(anchor))

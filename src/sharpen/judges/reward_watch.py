@@ -1,0 +1,101 @@
+"""Answering with many samples, chosen by vote or by a reward model; and watching how good that model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from statistics import fmean
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Purpose
+from sharpen.core.policy import Policy
+from sharpen.core.run import Scope
+from sharpen.core.task import Task
+from sharpen.core.verdict import Verdict, value_of
+from sharpen.curation.voting import best_of, by_vote, voted
+from sharpen.judges.reward import RewardJudge
+from sharpen.learners.reward_model import REWARD
+from sharpen.monitors.calibration import score_quality
+
+
+class Choice(StrEnum):
+    """Which of several samples is the answer."""
+
+    GREEDY = "greedy"
+    """No choice: one sample at temperature 0."""
+    MAJORITY = "majority"
+    BEST = "best"
+    """The best by the reward model."""
+
+
+def scores_of(
+    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], scorer: Policy
+) -> tuple[float | None, ...]:
+    """Scores by the reward model that the policy `scorer` holds, 0 if it holds none; None where unknown."""
+    if REWARD not in scorer.parts:
+        return (0.0,) * len(attempts)
+    return tuple(map(value_of, it.judge(attempts, tasks, verifier=RewardJudge.of(scorer))))
+
+
+def best_of_n(
+    scope: Scope, policy: Policy, tasks: Sequence[Task], *, n: int, temperature: float, choice: Choice
+) -> tuple[Attempt, ...]:
+    """One attempt per task, chosen among `n`; no label is looked at."""
+    if choice is Choice.GREEDY:
+        return scope.attempt(policy, tasks, temperature=0.0)
+    attempts = scope.attempt(policy, tasks, samples=n, temperature=temperature)
+    if choice is Choice.MAJORITY:
+        return voted(attempts, scope.answers(attempts))
+    return best_of(attempts, scores_of(scope, attempts, tasks, policy))
+
+
+def votes_of(
+    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], weights: Sequence[float] | None
+) -> tuple[Verdict, ...]:
+    """Verdicts by (weighted) vote, for tasks whose answers are not looked at.
+
+    Recorded as `votes_right`, and counted as evaluation: the share of tasks whose elected answer is right.
+    """
+    votes = by_vote(attempts, it.answers(attempts), weights)
+    truth = it.scope("watch-votes", purpose=Purpose.EVALUATION).judge(attempts, tasks)
+    elected = {a.task: value_of(t) for a, v, t in zip(attempts, votes, truth, strict=True) if value_of(v)}
+    it.measure(votes_right=sum(value or 0.0 for value in elected.values()) / len(tasks))
+    return votes
+
+
+def watch_reward(
+    it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], *, n: int, temperature: float
+) -> None:
+    """Record, on tasks that nothing learns from, what the policy's `n` samples are worth.
+
+    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of `n`; how well the reward model's
+    scores are ordered and calibrated. Counted as evaluation.
+    """
+    place = it.scope("watch", purpose=Purpose.EVALUATION)
+    attempts = place.attempt(policy, tasks, samples=n, temperature=temperature)
+    truth = place.judge(attempts, tasks)
+    scores = scores_of(place, attempts, tasks, scorer)
+    chosen = {
+        "majority": voted(attempts, place.answers(attempts)),
+        "best": best_of(attempts, scores),
+    }
+    right = {(a.task, a.index): (value_of(v) or 0.0) for a, v in zip(attempts, truth, strict=True)}
+    solved: dict[str, float] = {}
+    for (task, _), value in right.items():
+        solved[task] = max(value, solved.get(task, 0.0))
+    picked = {name: fmean(right[a.task, a.index] for a in some) for name, some in chosen.items()}
+    it.measure(
+        mean=fmean(right.values()), **picked, any=fmean(solved.values()), **_quality(attempts, truth, scores)
+    )
+
+
+def _quality(
+    attempts: Sequence[Attempt], truth: Sequence[Verdict], scores: Sequence[float | None]
+) -> dict[str, float]:
+    known = [
+        (attempt.task, value > 0.5, score)
+        for attempt, verdict, score in zip(attempts, truth, scores, strict=True)
+        if score is not None and (value := value_of(verdict)) is not None
+    ]
+    tasks, right, found = zip(*known, strict=True) if known else ((), (), ())
+    return score_quality(tasks, right, found)
