@@ -1,4 +1,4 @@
-"""Reward models: their losses, what they read, that they learn to rank, resume, judge; votes and calibration."""
+"""Reward models: losses, what they read, that they learn to rank, resume, judge; votes and calibration."""
 
 from __future__ import annotations
 

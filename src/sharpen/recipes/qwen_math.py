@@ -38,11 +38,12 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
+from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.rated import rated, shuffled
 from sharpen.curation.select import best_per_task, merged, rewards_of, solved_between, taken
 from sharpen.judges.reward_watch import Choice, best_of_n, scores_of, votes_of, watch_reward
-from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
+from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.calibration import sigmoid
