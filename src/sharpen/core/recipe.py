@@ -42,6 +42,17 @@ class Setting(Record):
         return self.model_copy(update={"request": {**self.request, **request}})
 
 
+class Need(StrEnum):
+    """What a recipe needs a model to be able to do; values are those of `models.base.Capability`."""
+
+    LOGPROBS = "logprobs"
+    """Sampled tokens come with log-probabilities."""
+    TRAIN = "train"
+    """Its weights can be trained here."""
+    PICTURES = "pictures"
+    """It draws pictures."""
+
+
 class Rival(Record):
     """Another recipe as a baseline, in the same place."""
 
@@ -74,6 +85,7 @@ class Recipe:
     paper: str
     improves: str
     sees: tuple[Channel, ...]
+    needs: tuple[Need, ...]
     home: Setting
     """Where it runs if no task is named, and where its claim is tested."""
     small: Setting
@@ -112,6 +124,7 @@ def recipe(
     paper: str,
     improves: str,
     sees: Channel | tuple[Channel, ...],
+    needs: tuple[Need, ...] = (),
     home: Setting | None = None,
     small: Setting | None = None,
     demo: Setting | None = None,
@@ -133,6 +146,7 @@ def recipe(
             paper=paper,
             improves=improves,
             sees=channels,
+            needs=needs,
             home=home or Setting(),
             small=small or Setting(),
             demo=demo or home or Setting(),

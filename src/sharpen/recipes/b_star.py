@@ -29,7 +29,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
@@ -138,6 +138,7 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     paper="arXiv 2412.17256",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=HOME.at(iterations=2, samples=2, n_star=2, steps=40, probe_tasks=24),
     small=SMALL.at(iterations=2, samples=4, steps=4, probe_tasks=4),
     ablation={"thresholds": [-2.0]},

@@ -29,7 +29,7 @@ from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import Setting, recipe
+from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import SINGLE_TURN, Channel, TaskSet
@@ -155,6 +155,7 @@ def organised(
     paper="arXiv 2510.16079",
     improves="weights, memory",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=Setting(request={**WORLD, "train": 256, "val": 64, "test": 200, "control_samples": 4}),
     small=Setting(
         request={**WORLD, "train": 8, "val": 4, "test": 4, "control_samples": 2, "threads": 1},

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run
 from sharpen.core.task import Channel, TaskSet
@@ -99,6 +99,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], adv
     paper="arXiv 2402.03300",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
     demo=GROUPS.on(train=128, val=16, test=160).at(iterations=2),

@@ -24,7 +24,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import Rival, recipe
+from sharpen.core.recipe import Need, Rival, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run
 from sharpen.core.task import Channel, TaskSet
@@ -66,6 +66,7 @@ class Config(Record):
     paper="arXiv 2505.18116",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
     demo=GROUPS.on(train=128, val=16, test=160).at(iterations=2),

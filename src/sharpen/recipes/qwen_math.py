@@ -33,7 +33,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
@@ -160,6 +160,7 @@ def answered(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config
     paper="arXiv 2409.12122",
     improves="weights, reward_model",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=HOME,
     small=SMALL.on(task="chain?level=4").at(
         rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
