@@ -18,11 +18,14 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
 from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.learners.batch import example_from
 from sharpen.learners.loss import token_loss
+from sharpen.learners.on_policy import old_logprobs, with_inputs
 from sharpen.learners.packing import micro_batches
-from sharpen.learners.policy_gradient import ClippedRatio, PolicyGradient, group_advantages, with_inputs
+from sharpen.learners.policy_gradient import ClippedRatio, PolicyGradient
+from sharpen.learners.training import Tokens
 from sharpen.models.hf import HFModel
 
 SETTINGS = PolicyGradient(epochs=1, batch_size=4, lr=1e-2)
@@ -124,18 +127,18 @@ def test_the_loss_is_its_definition(
     logprob: float, old: float, advantage: float, reference: float, weight: float
 ) -> None:
     objective = ClippedRatio(SETTINGS.model_copy(update={"kl": 0.5}))
-    row = torch.tensor([[old, advantage, reference]], dtype=torch.float64)
-    found = objective.loss(
-        torch.tensor([logprob], dtype=torch.float64), torch.tensor([weight], dtype=torch.float64), row
-    )
+    wide = torch.float64
+    row = torch.tensor([[old, reference, advantage]], dtype=wide)
+    numbers = torch.tensor([logprob], dtype=wide), torch.tensor([weight], dtype=wide)
+    found = objective.loss(Tokens(*numbers, row, torch.zeros(1, dtype=torch.long)))
     wanted = weight * expected_loss(logprob, old, advantage, reference)
     assert float(found) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_on_policy_the_gradient_is_the_plain_policy_gradient(model: HFModel) -> None:
     logprobs = torch.tensor([-1.0, -2.0], requires_grad=True)
-    inputs = torch.tensor([[-1.0, 2.0, -1.0], [-2.0, -1.0, -2.0]])
-    ClippedRatio(SETTINGS).loss(logprobs, torch.ones(2), inputs).backward()
+    inputs = torch.tensor([[-1.0, -1.0, 2.0], [-2.0, -2.0, -1.0]])
+    ClippedRatio(SETTINGS).loss(Tokens(logprobs, torch.ones(2), inputs, torch.arange(2))).backward()
     assert logprobs.grad is not None
     assert logprobs.grad.tolist() == [-2.0, 1.0]
 
@@ -191,7 +194,7 @@ def gradients(model: HFModel, data: Batch, *, packed: bool, micro_tokens: int) -
     model.load(None)
     model.module.requires_grad_(True)
     examples = [
-        with_inputs(example, item, [-2.0] * len(example.response_ids))
+        with_inputs(example, old_logprobs(item.attempt), [-2.0] * len(example.response_ids), [item.weight])
         for item in data.items
         for example in [example_from(item.attempt, model)]
     ]

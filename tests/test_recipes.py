@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from sharpen.core.recipe import load_recipe, recipe_names
+from sharpen.core.recipe import Rival, load_recipe, recipe_names
 from sharpen.experiment.check_recipe import StopAfter, check_recipe
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
@@ -54,5 +54,8 @@ def test_is_declared_in_full(name: str) -> None:
     assert recipe.claim
     for settings in ({}, recipe.home.config, recipe.small.config, recipe.demo.config, recipe.ablation):
         recipe.configure(settings)
-    for settings in recipe.arms.values():
-        recipe.configure(settings)
+    for arm in recipe.arms.values():
+        if not isinstance(arm, Rival):
+            recipe.configure(arm)
+        elif arm.recipe in RECIPES:
+            load_recipe(arm.recipe).configure(arm.config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from sharpen.actors.base import Stage
 from sharpen.actors.single_turn import said
@@ -20,20 +20,9 @@ from sharpen.core.policy import Decoding, Job, Policy, Style
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
 from sharpen.environments.base import MAX_MOVE, Retrieves, Searchable, World, start
-from sharpen.models.base import Completion, Prompt
+from sharpen.models.base import Completion, Encoder, Prompt
 from sharpen.models.loading import load_policy, render_messages
 from sharpen.stores.memory import Index, loaded
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """A model whose tokens are at hand."""
-
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Ids of a text that begins a prompt."""
-
-    def encode_response(self, text: str) -> tuple[int, ...]:
-        """Ids of a text that continues."""
 
 
 @dataclass

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding, Job, Policy
-from sharpen.models.base import Completion, Prompt
+from sharpen.models.base import Completion, Encoder, Prompt
 from sharpen.models.loading import load_policy, render
 
 
@@ -20,21 +22,25 @@ def open_actor(stage: Stage) -> SingleTurn:
 
 @dataclass(frozen=True)
 class SingleTurn:
-    """Renders each task once, samples its group, and records prompt and response as two turns."""
+    """Renders each task once, samples its group, and records prompt and response as two turns.
+
+    A job with a trace goes on after it instead, from its exact tokens.
+    """
 
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
         """One attempt per job, in order."""
         model = self.stage.models[policy.model]
-        groups = [list(group) for _, group in groupby(jobs, key=lambda job: (job.task.key, job.prefix))]
+        groups = [list(group) for _, group in groupby(jobs, key=lambda job: (job.task.key, job.trace))]
+        traces = [tokenized(model, policy, group[0].trace) for group in groups]
         prompts = [
             Prompt(
-                text=render(model, policy, group[0].task),
+                text="" if trace else render(model, policy, group[0].task),
                 seeds=tuple(job.seed for job in group),
-                prefix=group[0].prefix,
+                token_ids=tuple(i for turn in trace for i in turn.token_ids),
             )
-            for group in groups
+            for group, trace in zip(groups, traces, strict=True)
         ]
         how = decoding._replace(stop=decoding.stop or policy.prompt.stop)
         with self.stage.stopwatch:
@@ -45,20 +51,33 @@ class SingleTurn:
                 policy,
                 job,
                 how,
-                Turn(author=Author.TEMPLATE, text=prompt.text, token_ids=done.prompt_ids),
+                trace or (Turn(author=Author.TEMPLATE, text=prompt.text, token_ids=done.prompt_ids),),
                 sample,
             )
-            for group, prompt, done in zip(groups, prompts, results, strict=True)
+            for group, trace, prompt, done in zip(groups, traces, prompts, results, strict=True)
             for job, sample in zip(group, done.samples, strict=True)
         ]
 
 
-def _attempt(policy: Policy, job: Job, how: Decoding, prompt: Turn, sample: Completion) -> Attempt:
+def tokenized(model: Any, policy: Policy, trace: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The turns with their tokens; BadInput for a model whose tokens are not at hand."""
+    if trace and not isinstance(model, Encoder):
+        raise BadInput(
+            "model", policy.model, "cannot go on from given tokens", remedy="take a local Hugging Face model"
+        )
+    found: list[Turn] = []
+    for turn in trace:
+        encode = model.encode_response if found else model.encode
+        found.append(turn if turn.token_ids else turn.model_copy(update={"token_ids": encode(turn.text)}))
+    return tuple(found)
+
+
+def _attempt(policy: Policy, job: Job, how: Decoding, trace: tuple[Turn, ...], sample: Completion) -> Attempt:
     return Attempt(
         task=job.task.key,
         index=job.index,
         policy=policy.version,
-        turns=(prompt, said(sample, Author.POLICY)),
+        turns=(*trace, said(sample, Author.POLICY)),
         stop=sample.stop,
         round=job.round,
         temperature=how.temperature,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from sharpen.cli.output import Json, print_json, print_pairs
-from sharpen.core import plugins
 from sharpen.core.check import Checkable
-from sharpen.core.recipe import PACKAGE
 
 
 def models(*, json: Json = False) -> None:
@@ -37,13 +36,26 @@ def tasks(*, json: Json = False) -> None:
         print_pairs(list(found.items()))
 
 
-def recipes(*, json: Json = False) -> None:
-    """List the recipes."""
-    found = plugins.names(PACKAGE)
+def recipes(*, results: Path = Path("results"), json: Json = False) -> None:
+    """List the recipes: paper, what improves, what is seen and needed, what the reproduction found.
+
+    Parameters
+    ----------
+    results
+        Folder of the files that `sharpen reproduce` writes.
+    """
+    from sharpen.experiment.catalog import listed
+
+    found = listed(results)
     if json:
         print_json(found)
     else:
-        print_pairs(list(found.items()))
+        print_pairs(
+            [
+                (one.slug, f"{one.verdict or 'not measured':<12}  {one.improves:<14}  {one.summary}")
+                for one in found
+            ]
+        )
 
 
 def check(kind: Checkable, name: str, /, *, json: Json = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
@@ -104,9 +104,19 @@ class Attempt(Record):
     @property
     def policy_turns(self) -> int:
         """Number of turns the policy took."""
-        return sum(t.author is Author.POLICY for t in self.turns)
+        return own_turns(self.turns)
 
     @property
     def token_count(self) -> int:
         """Number of tokens the policy wrote."""
-        return sum(len(t.token_ids) for t in self.turns if t.author is Author.POLICY)
+        return own_tokens(self.turns)
+
+
+def own_turns(turns: Sequence[Turn]) -> int:
+    """Number of turns that the policy took."""
+    return sum(turn.author is Author.POLICY for turn in turns)
+
+
+def own_tokens(turns: Sequence[Turn]) -> int:
+    """Number of tokens that the policy wrote."""
+    return sum(len(turn.token_ids) for turn in turns if turn.author is Author.POLICY)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from pydantic import Field
 
 from sharpen.core.artifact import Artifact, Kind
-from sharpen.core.attempt import Attempt
+from sharpen.core.attempt import Attempt, Turn
 from sharpen.core.records import Record, digest
 from sharpen.core.task import SINGLE_TURN, Message, Role, Task
 
@@ -127,7 +127,8 @@ class Job:
     index: int
     seed: int
     round: int = 0
-    prefix: str = ""
+    trace: tuple[Turn, ...] = ()
+    """Turns that stand already; the attempt goes on after them. Turns without tokens are read as text."""
     rivals: Mapping[str, Policy] = field(default_factory=dict)
     """Who plays the other roles; a role without a policy is played by the environment's own script."""
 

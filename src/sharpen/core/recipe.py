@@ -42,6 +42,30 @@ class Setting(Record):
         return self.model_copy(update={"request": {**self.request, **request}})
 
 
+class Need(StrEnum):
+    """What a recipe needs a model to be able to do; values are those of `models.base.Capability`."""
+
+    LOGPROBS = "logprobs"
+    """Sampled tokens come with log-probabilities."""
+    TRAIN = "train"
+    """Its weights can be trained here."""
+    PICTURES = "pictures"
+    """It draws pictures."""
+
+
+class Rival(Record):
+    """Another recipe as a baseline, in the same place."""
+
+    recipe: str
+    """Its name."""
+    config: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Its settings."""
+
+
+Baseline = Mapping[str, JsonValue] | Rival
+"""A baseline: other settings of the same recipe, or another one."""
+
+
 class Pick(StrEnum):
     """Which of several samples counts in the control that spends the budget on more samples."""
 
@@ -61,6 +85,7 @@ class Recipe:
     paper: str
     improves: str
     sees: tuple[Channel, ...]
+    needs: tuple[Need, ...]
     home: Setting
     """Where it runs if no task is named, and where its claim is tested."""
     small: Setting
@@ -71,8 +96,8 @@ class Recipe:
     """Settings that take away what the method learns from; the gain must vanish with it."""
     claim: str
     """What the paper says that a small run can show."""
-    arms: Mapping[str, Mapping[str, JsonValue]]
-    """Baselines at the same budget: name -> settings. The first is what the method must beat."""
+    arms: Mapping[str, Baseline]
+    """Baselines at the same budget by name. The first is what the method must beat."""
     pick: Pick
     source: Path
 
@@ -99,12 +124,13 @@ def recipe(
     paper: str,
     improves: str,
     sees: Channel | tuple[Channel, ...],
+    needs: tuple[Need, ...] = (),
     home: Setting | None = None,
     small: Setting | None = None,
     demo: Setting | None = None,
     ablation: Mapping[str, JsonValue] | None = None,
     claim: str = "",
-    arms: Mapping[str, Mapping[str, JsonValue]] | None = None,
+    arms: Mapping[str, Baseline] | None = None,
     pick: Pick = Pick.MAJORITY,
 ) -> Callable[[Loop], Recipe]:
     """Declare a function `(run, tasks, policy, config: Config) -> Policy` as a recipe."""
@@ -120,6 +146,7 @@ def recipe(
             paper=paper,
             improves=improves,
             sees=channels,
+            needs=needs,
             home=home or Setting(),
             small=small or Setting(),
             demo=demo or home or Setting(),

@@ -12,11 +12,12 @@ import shutil
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sharpen.core.artifact import Artifact
-from sharpen.core.attempt import Attempt
+from sharpen.core.attempt import Attempt, Author, Turn, own_tokens, own_turns
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Done, Engine, Extracting, Judging, ModelJudge, Verifier
 from sharpen.core.errors import BadInput
@@ -138,6 +139,38 @@ class Scope:
             )
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
         return tuple(attempts)
+
+    def go_on(
+        self,
+        policy: Policy,
+        attempts: Sequence[Attempt],
+        tasks: Sequence[Task],
+        *,
+        inject: str = "",
+        decoding: Decoding | None = None,
+    ) -> tuple[Attempt, ...]:
+        """Let the policy write on where attempts of one turn stop; `max_tokens` counts what is new.
+
+        An injected text goes in first, as a template's words: it carries no loss and is not counted among the
+        policy's tokens. Attempts come in order, with their turns so far; only what is new is metered.
+        """
+        engine, by_key = self._engine, {task.key: task for task in tasks}
+        key, how = self._key("attempt"), decoding or engine.decoding
+        said = (Turn(author=Author.TEMPLATE, text=inject),) if inject else ()
+        longer: list[Attempt] = []
+        for number, part in enumerate(_chunks(attempts, engine.chunk_rows)):
+            jobs = [
+                replace(self._job(key, by_key[a.task], a.index, {}), trace=(*a.turns, *said)) for a in part
+            ]
+            longer += engine.step(
+                f"{key}/{number}",
+                "attempt",
+                [policy.version, how, [(job.task.key, job.index, job.seed, job.trace) for job in jobs]],
+                tuple[Attempt, ...],
+                self._purpose,
+                partial(_act, engine.actor, policy, jobs, how),
+            )
+        return tuple(longer)
 
     def _job(self, key: str, task: Task, index: int, rivals: Mapping[str, Policy]) -> Job:
         seed = seed_for(self._engine.seed, self._engine.recipe, key, task.key, index, "sample")
@@ -310,9 +343,10 @@ class Run(Scope):
 
 def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Done:
     attempts = tuple(actor.act(policy, jobs, how))
+    pairs = list(zip(attempts, jobs, strict=True))
     usage = Usage(
-        sampled_tokens=sum(attempt.token_count for attempt in attempts),
-        model_calls=sum(attempt.policy_turns for attempt in attempts),
+        sampled_tokens=sum(a.token_count - own_tokens(job.trace) for a, job in pairs),
+        model_calls=sum(a.policy_turns - own_turns(job.trace) for a, job in pairs),
         environment_steps=sum(attempt.steps for attempt in attempts),
     )
     return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))

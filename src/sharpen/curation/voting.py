@@ -69,3 +69,14 @@ def _groups(attempts: Sequence[Attempt]) -> dict[str, list[int]]:
     for place, attempt in enumerate(attempts):
         groups[attempt.task].append(place)
     return groups
+
+
+def shares(attempts: Sequence[Attempt], answers: Sequence[str | None]) -> tuple[float, ...]:
+    """Of every attempt, the share of its task's attempts that have its answer; 0 without an answer."""
+    found = [0.0] * len(attempts)
+    for places in _groups(attempts).values():
+        for place in places:
+            if answers[place] is not None:
+                same = sum(answers[other] == answers[place] for other in places)
+                found[place] = same / len(places)
+    return tuple(found)

@@ -117,6 +117,7 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
+    _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
     return Setup(
@@ -129,6 +130,18 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
         threads=getattr(opened.model, "threads", None),
         dtype=getattr(opened.model, "dtype", None),
     )
+
+
+def _check_needs(recipe: Recipe, model: Model) -> None:
+    """BadInput for a model that cannot do what the recipe lives on."""
+    able = {capability.value for capability in model.capabilities}
+    if missing := [need.value for need in recipe.needs if need.value not in able]:
+        raise BadInput(
+            "model",
+            model.name,
+            f"recipe {recipe.name} needs {', '.join(missing)}, which it cannot give",
+            remedy="take a local Hugging Face model, or a recipe that improves something else",
+        )
 
 
 def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:

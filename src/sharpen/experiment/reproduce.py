@@ -22,7 +22,7 @@ from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Listener
 from sharpen.core.errors import BadInput, Damaged
 from sharpen.core.journal import read_rows
-from sharpen.core.recipe import Recipe, load_recipe
+from sharpen.core.recipe import Baseline, Recipe, Rival, Setting, load_recipe
 from sharpen.core.records import Record, decode
 from sharpen.core.spec import Spec
 from sharpen.core.stats import Interval, crossed_interval
@@ -125,12 +125,12 @@ def reproduce(
         raise BadInput(
             "recipe", name, "declares no home or no ablation", remedy="give @recipe(home=..., ablation=...)"
         )
-    settings = {METHOD: {}, **recipe.arms, ABLATION: recipe.ablation}
+    settings: dict[str, Baseline] = {METHOD: {}, **recipe.arms, ABLATION: recipe.ablation}
     path = out / f"{recipe.name}.json"
     found: dict[tuple[int, str], Finished] = {}
     for seed in seeds:
         for arm, own in settings.items():
-            spec = _drawn_anew(RunSpec.at(name, recipe.home.at(**own), {"seed": seed}))
+            spec = _drawn_anew(_at_home(recipe, own, seed))
             folder = runs / f"{recipe.name}-s{seed}-{arm.replace(' ', '-')}"
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
@@ -138,6 +138,14 @@ def reproduce(
         known = summary(recipe, settings, found, tried=_tried(path))
         write_atomic(path, known.model_dump_json(indent=1).encode() + b"\n")
     return known
+
+
+def _at_home(recipe: Recipe, own: Baseline, seed: int) -> RunSpec:
+    """The run of an arm in the place where the claim is tested."""
+    if isinstance(own, Rival):
+        place = Setting(request=recipe.home.request, config=own.config)
+        return RunSpec.at(own.recipe, place, {"seed": seed})
+    return RunSpec.at(recipe.name, recipe.home.at(**own), {"seed": seed})
 
 
 def _drawn_anew(spec: RunSpec) -> RunSpec:
@@ -173,7 +181,7 @@ def _scores(folder: Path, version: str) -> tuple[float | None, ...]:
 
 def summary(
     recipe: Recipe,
-    settings: Mapping[str, Mapping[str, JsonValue]],
+    settings: Mapping[str, Baseline],
     found: Mapping[tuple[int, str], Finished],
     *,
     tried: tuple[str, ...],
@@ -189,7 +197,8 @@ def summary(
     arms = {arm: Arm(**dict(_level(rows))) for arm, rows in scores.items()}
     for arm, own in settings.items():
         usage = _mean_usage([found[seed, arm].result for seed in seeds])
-        arms[arm] = arms[arm].model_copy(update={"settings": own, "usage": usage})
+        told = {"recipe": own.recipe, **own.config} if isinstance(own, Rival) else own
+        arms[arm] = arms[arm].model_copy(update={"settings": told, "usage": usage})
     arms[MORE] = Arm(**dict(crossed_interval(_more_samples(found, seeds))))
     return Reproduction(
         slug=recipe.name,

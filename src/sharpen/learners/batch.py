@@ -21,6 +21,8 @@ class Example(NamedTuple):
     weight: float = 1.0
     inputs: tuple[tuple[float, ...], ...] = ()
     """What else an objective knows of each response token: one row each, or nothing at all."""
+    link: str = ""
+    """Neighbours of equal link (a pair, a group) go through the model together; empty means alone."""
 
     @property
     def length(self) -> int:
@@ -78,6 +80,17 @@ def _problem(example: Example, context: int) -> str | None:
     if example.length > context:
         return f"has {example.length} tokens, and the model takes {context}"
     return None
+
+
+def units(examples: Sequence[Example]) -> list[tuple[Example, ...]]:
+    """The examples in order: linked neighbours together, others alone."""
+    found: list[tuple[Example, ...]] = []
+    for example in examples:
+        if found and example.link and found[-1][-1].link == example.link:
+            found[-1] += (example,)
+        else:
+            found.append((example,))
+    return found
 
 
 class Encoder(Protocol):

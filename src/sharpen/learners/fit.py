@@ -11,7 +11,7 @@ from pathlib import Path
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.records import digest
 from sharpen.core.seeds import random_for, seed_for
-from sharpen.learners.batch import Batch, Example
+from sharpen.learners.batch import Batch, Example, units
 from sharpen.learners.checkpoint import Checkpoint
 from sharpen.learners.loss import token_loss
 from sharpen.learners.optim import Moments
@@ -29,18 +29,18 @@ class Order:
     """Which examples a step learns from: a seeded permutation per epoch, cut into batches."""
 
     def __init__(self, settings: Training, batch: Batch, seed: int) -> None:
-        """An epoch's last batch may be smaller; examples without any loss are left out."""
-        self._examples = tuple(e for e in batch.examples if e.trained_tokens)
+        """An epoch's last batch may be smaller; units without any loss are left out."""
+        self._units = tuple(u for u in units(batch.examples) if any(e.trained_tokens for e in u))
         self._size = settings.batch_size
-        self._permutation = lru_cache(maxsize=1)(partial(_permutation, seed, len(self._examples)))
-        self.per_epoch = math.ceil(len(self._examples) / self._size)
+        self._permutation = lru_cache(maxsize=1)(partial(_permutation, seed, len(self._units)))
+        self.per_epoch = math.ceil(len(self._units) / self._size)
         self.steps = settings.steps or self.per_epoch * (settings.epochs or 1)
 
     def at(self, step: int) -> list[Example]:
         """The examples of a step."""
         epoch, place = divmod(step, self.per_epoch)
         indices = self._permutation(epoch)[place * self._size : (place + 1) * self._size]
-        return [self._examples[i] for i in indices]
+        return [example for i in indices for example in self._units[i]]
 
 
 def _permutation(seed: int, size: int, epoch: int) -> list[int]:
@@ -105,13 +105,13 @@ class Fit:
             self.checkpoint.write(self.progress, self.moments)
 
     def _step(self, examples: list[Example]) -> tuple[float, float]:
-        total_weight = sum(example.total_weight for example in examples)
+        weighted, divisor = self.settings.normalised(examples)
         loss = 0.0
         device, objective = self.model.module.device, self.settings.objective
         for micro in micro_batches(
-            examples, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
+            weighted, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
         ):
-            part = token_loss(self.model.head, micro, objective, packed=self.packed) / total_weight
+            part = token_loss(self.model.head, micro, objective, packed=self.packed) / divisor
             part.backward()  # type: ignore[no-untyped-call]
             loss += float(part.detach())
         norm = self.moments.clip(self.settings.clip)

@@ -8,28 +8,30 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from sharpen.learners.packing import Micro
-from sharpen.learners.training import Objective
+from sharpen.learners.training import Objective, Tokens
 from sharpen.models.hf_head import LOGITS_AT_ONCE, Head
 
 
 def token_loss(head: Head, micro: Micro, objective: Objective, *, packed: bool) -> Tensor:
     """The objective's sum over the trained tokens, as a scalar with gradient."""
     features = head.features(micro.ids, micro.positions if packed else None)
-    wanted = features.flatten(0, 1)[micro.sources]
+    logprobs = _logprobs(head, features.flatten(0, 1)[micro.sources], micro.targets)
+    return objective.loss(Tokens(logprobs, micro.weights, micro.inputs, micro.documents))
+
+
+def _logprobs(head: Head, features: Tensor, targets: Tensor) -> Tensor:
+    """[tokens]; logits are held for a part of the tokens at a time, and computed again for the gradient."""
     size = max(1, LOGITS_AT_ONCE // head.vocabulary)
-    columns = (wanted, micro.targets, micro.weights, micro.inputs)
-    if len(wanted) <= size:
-        return _part(head, objective, *columns)
-    total = torch.zeros((), device=wanted.device)
-    for part in zip(*(torch.split(column, size) for column in columns), strict=True):
-        total = total + checkpoint(
-            _part, head, objective, *part, use_reentrant=False, preserve_rng_state=False
-        )
-    return total
+    if len(features) <= size:
+        return _part(head, features, targets)
+    parts = zip(torch.split(features, size), torch.split(targets, size), strict=True)
+    return torch.cat(
+        [
+            checkpoint(_part, head, some, wanted, use_reentrant=False, preserve_rng_state=False)
+            for some, wanted in parts
+        ]
+    )
 
 
-def _part(
-    head: Head, objective: Objective, features: Tensor, targets: Tensor, weights: Tensor, inputs: Tensor
-) -> Tensor:
-    logprobs = -cross_entropy(head.logits(features), targets, reduction="none")
-    return objective.loss(logprobs, weights, inputs)
+def _part(head: Head, features: Tensor, targets: Tensor) -> Tensor:
+    return -cross_entropy(head.logits(features), targets, reduction="none")

@@ -12,12 +12,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sharpen.learners.batch import Example
+from sharpen.learners.batch import Example, units
 from sharpen.models.hf_head import Head
 
 PACK_LENGTH = 128
 PROBE_LENGTHS = (5, 9, 3)
 ROUNDING = 0.01
+
+Row = tuple[Example, ...]
+Trained = tuple[int, int, float, tuple[float, ...], int]
+"""Of a token with loss: the place before it, the token, its weight, inputs and document's number."""
 
 
 class Micro(NamedTuple):
@@ -35,26 +39,37 @@ class Micro(NamedTuple):
     """[trained]: their weights."""
     inputs: Tensor
     """[trained, columns]: what else the objective knows of each; no columns where it needs nothing."""
+    documents: Tensor
+    """[trained]: number of the document they stand in, from 0."""
 
 
 def micro_batches(
     examples: Sequence[Example], *, packed: bool, micro_tokens: int, device: torch.device
 ) -> Iterator[Micro]:
-    """The examples as rows, at most `micro_tokens` places (or one row) at a time."""
-    lengths = [example.length for example in examples]
-    rows = first_fit(lengths, max(PACK_LENGTH, *lengths)) if packed else by_length(lengths)
-    group: list[list[Example]] = []
+    """The examples as rows, at most `micro_tokens` places (or one row, or one linked unit) at a time."""
+    group: list[Row] = []
     width = 0
-    for row in rows:
-        documents = [examples[index] for index in row]
-        wider = max(width, sum(document.length for document in documents))
-        if group and wider * (len(group) + 1) > micro_tokens:
+    for rows in _bundles(units(examples), packed=packed):
+        wide = max(sum(document.length for document in row) for row in rows)
+        wider = max(width, wide)
+        if group and wider * (len(group) + len(rows)) > micro_tokens:
             yield _micro(group, width, device)
-            group, wider = [], sum(document.length for document in documents)
-        group.append(documents)
+            group, wider = [], wide
+        group += rows
         width = wider
     if group:
         yield _micro(group, width, device)
+
+
+def _bundles(linked: Sequence[tuple[Example, ...]], *, packed: bool) -> Iterator[list[Row]]:
+    """Rows that must not be parted: several units to a row, or a unit's documents on rows of their own."""
+    lengths = [sum(example.length for example in unit) for unit in linked]
+    if packed:
+        for row in first_fit(lengths, max(PACK_LENGTH, *lengths)):
+            yield [tuple(document for index in row for document in linked[index])]
+    else:
+        for index in sorted(range(len(linked)), key=lambda i: (-lengths[i], i)):
+            yield [(document,) for document in linked[index]]
 
 
 def first_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -71,24 +86,22 @@ def first_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
     return rows
 
 
-def by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """One index per row, longest first."""
-    return [[index] for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))]
-
-
-def _micro(rows: Sequence[Sequence[Example]], width: int, device: torch.device) -> Micro:
+def _micro(rows: Sequence[Row], width: int, device: torch.device) -> Micro:
     ids: list[int] = []
     positions: list[int] = []
-    trained: list[tuple[int, int, float, tuple[float, ...]]] = []
+    trained: list[Trained] = []
+    number = 0
     for row in rows:
         end = len(ids) + width
         for document in row:
-            trained += _trained(document, len(ids))
+            tokens = list(_trained(document, len(ids), number))
+            number += bool(tokens)
+            trained += tokens
             ids += (*document.prompt_ids, *document.response_ids)
             positions += range(document.length)
         positions += range(end - len(ids))
         ids += [0] * (end - len(ids))
-    sources, targets, weights, inputs = zip(*trained, strict=True) if trained else ((), (), (), ())
+    sources, targets, weights, inputs, numbers = zip(*trained, strict=True) if trained else ((),) * 5
     return Micro(
         ids=torch.tensor(ids, device=device).view(len(rows), width),
         positions=torch.tensor(positions, device=device).view(len(rows), width),
@@ -98,17 +111,17 @@ def _micro(rows: Sequence[Sequence[Example]], width: int, device: torch.device) 
         inputs=torch.tensor(inputs, dtype=torch.float32, device=device).view(len(sources), -1)
         if sources
         else torch.zeros(0, 0, device=device),
+        documents=torch.tensor(numbers, dtype=torch.long, device=device),
     )
 
 
-def _trained(document: Example, start: int) -> Iterator[tuple[int, int, float, tuple[float, ...]]]:
-    """(place before the token, token, weight, inputs) of every token with loss."""
+def _trained(document: Example, start: int, number: int) -> Iterator[Trained]:
     before = start + len(document.prompt_ids) - 1
     inputs = document.inputs or ((),) * len(document.response_ids)
     rows = zip(document.response_ids, document.mask, inputs, strict=True)
     for offset, (token, value, known) in enumerate(rows):
         if value * document.weight > 0:
-            yield before + offset, token, value * document.weight, known
+            yield before + offset, token, value * document.weight, known, number
 
 
 @torch.no_grad()

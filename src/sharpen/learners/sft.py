@@ -12,7 +12,7 @@ from sharpen.learners.batch import Batch, example_from
 from sharpen.learners.training import OPTIMIZER_FILE as OPTIMIZER_FILE
 from sharpen.learners.training import WEIGHTS_FILE as WEIGHTS_FILE
 from sharpen.learners.training import Carry as Carry
-from sharpen.learners.training import Objective, Training, trainable
+from sharpen.learners.training import Objective, Tokens, Training, trainable
 from sharpen.learners.training import Schedule as Schedule
 from sharpen.learners.training import Start as Start
 from sharpen.learners.training import TrainReport as TrainReport
@@ -45,9 +45,9 @@ class Curated(Protocol):
 class Likelihood:
     """Minus the weighted log-likelihood."""
 
-    def loss(self, logprobs: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
+    def loss(self, tokens: Tokens) -> Tensor:
         """Sum of -weight * log p."""
-        return -(logprobs * weights).sum()
+        return -(tokens.logprobs * tokens.weights).sum()
 
 
 class SFT(Training):

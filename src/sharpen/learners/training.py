@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
 from sharpen.core.records import Record, digest
 from sharpen.core.updater import Updated, Workbench, artifact_from
-from sharpen.learners.batch import Batch
+from sharpen.learners.batch import Batch, Example, units
 from sharpen.models.base import Capability
 from sharpen.models.loading import WEIGHTS_FILE as WEIGHTS_FILE
 
@@ -82,11 +82,37 @@ class TrainReport(Record):
         return self.losses[-1]
 
 
+class Tokens(NamedTuple):
+    """The n tokens of a forward pass that carry loss; linked documents are whole and next to each other."""
+
+    logprobs: Tensor
+    """[n], with gradient."""
+    weights: Tensor
+    """[n], positive; see `Normalisation`."""
+    inputs: Tensor
+    """[n, columns]: what else the examples say of each token."""
+    documents: Tensor
+    """[n]: number of each token's document, from 0, in order."""
+
+
 class Objective(Protocol):
     """What is minimised: a sum over trained tokens, computed from their log-probabilities."""
 
-    def loss(self, logprobs: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
-        """Scalar sum over n tokens: log-probabilities [n], weights [n] and per-token inputs [n, columns]."""
+    def loss(self, tokens: Tokens) -> Tensor:
+        """Scalar sum over tokens."""
+
+
+class Normalisation(StrEnum):
+    """What a step's sum is divided by; only tokens that carry loss are ever counted."""
+
+    TOKEN = "token"
+    """Tokens of the step: every token counts alike."""
+    SEQUENCE = "sequence"
+    """Each token by its response's length, all by the number of responses: every response counts alike."""
+    CONSTANT = "constant"
+    """Responses of the step times `length`: long responses count more, whatever else is in the step."""
+    UNIT = "unit"
+    """Linked units of the step, for objectives that sum over responses themselves."""
 
 
 class Training(Record):
@@ -97,13 +123,17 @@ class Training(Record):
     epochs: int | None = Field(default=None, ge=1)
     """Passes over the batch."""
     batch_size: int = Field(default=16, ge=1)
-    """Examples per optimizer step."""
+    """Examples (or linked units of them) per optimizer step."""
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Peak learning rate; none means 1.5e-4 * sqrt(2 M / parameters), and 16 times that for LoRA."""
     schedule: Schedule = Schedule.COSINE
     warmup_steps: int = Field(default=4, ge=0)
     total_steps: int | None = Field(default=None, ge=1)
     """Length of the schedule when it runs over several updates; none means this update's steps."""
+    normalisation: Normalisation = Normalisation.TOKEN
+    """What a step's loss is divided by."""
+    length: int = Field(default=100, ge=1)
+    """Tokens that a response counts for under constant normalisation."""
     clip: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -132,6 +162,20 @@ class Training(Record):
     @abstractmethod
     def objective(self) -> Objective:
         """What is minimised."""
+
+    def normalised(self, examples: Sequence[Example]) -> tuple[list[Example], float]:
+        """A step's examples with the weights of their tokens, and what the sum is divided by."""
+        whole = list(examples)
+        match self.normalisation:
+            case Normalisation.TOKEN:
+                return whole, sum(example.total_weight for example in whole)
+            case Normalisation.SEQUENCE:
+                shared = [e._replace(weight=e.weight / sum(e.mask)) for e in whole]
+                return shared, sum(example.weight for example in whole)
+            case Normalisation.CONSTANT:
+                return whole, sum(example.weight for example in whole) * self.length
+            case Normalisation.UNIT:
+                return whole, len(units(whole))
 
     @property
     def fingerprint(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sharpen.core.attempt import Stop
 from sharpen.core.policy import Decoding as Decoding
@@ -22,6 +22,17 @@ class Capability(StrEnum):
     """The weights are here and a learner can change them."""
     PICTURES = "pictures"
     """It draws pictures for captions, and learners of pictures can change it; it writes no text."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A model whose tokens are at hand."""
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that begins a prompt."""
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that continues."""
 
 
 class Prompt(NamedTuple):

@@ -16,7 +16,7 @@ Changed: no trained process reward model; `score = "confidence"` takes the polic
 `score = "answer"` drops the term (the paper's setting without a reward model), and then only T matters.
 Left out: human solutions in the pool; P_0 is the model as it comes.
 Expected: BS and greedy accuracy rise, to or above plain online self-training (`temperatures=(1.0,)`,
-`thresholds=(0.0,)`). Ablation: `thresholds=(-2.0,)` keeps right and wrong alike; nothing is learnt.
+`thresholds=(0.0,)`, `score="answer"`). Ablation: `thresholds=(-2.0,)` keeps right and wrong alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
@@ -138,11 +138,15 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     paper="arXiv 2412.17256",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=HOME.at(iterations=2, samples=2, n_star=2, steps=40, probe_tasks=24),
     small=SMALL.at(iterations=2, samples=4, steps=4, probe_tasks=4),
     ablation={"thresholds": [-2.0]},
     claim="Self-training with re-chosen temperature and threshold beats fixed ones.",
-    arms={"fixed": {"temperatures": [1.0], "thresholds": [0.0]}},
+    arms={
+        "right answers": {"temperatures": [1.0], "thresholds": [0.0], "score": "answer"},
+        "fixed": {"temperatures": [1.0], "thresholds": [0.0]},
+    },
 )
 def b_star(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Online self-training with re-chosen (T, tau)."""

@@ -9,14 +9,13 @@ action; then GRPO (clipped ratio, KL to the start policy, what the tools said ma
 Offline, with the weights frozen: credit what was consulted, s = (succ + 1) / (use + 2); distil a quarter of
 each group, half of it successes, into principles; merge those that say the same; prune s < 0.3.
 
-As in the code: F = (think + search) / 2 by counts; retrieval goes by similarity alone, the score is shown
-and used for pruning; everything consulted gets credit. Changed: the distiller, the policy itself, does not
-see the gold answer, and a principle that holds a training answer is refused; principles are one line without
-triplets; a world of hidden rules stands for open questions. Left out: entropy bonus and reward terms of
-weight 0. The model `seeker` had its cold start on made-up rules and knows none, so `cold_steps` is 0.
+As in the code: F = (think + search) / 2; retrieval goes by similarity, pruning by score. Changed: the
+distiller, the policy itself, does not see the gold answer, and a principle that holds a training answer is
+refused; principles are one line without triplets; hidden rules stand for open questions. Left out:
+terms of weight 0. The model `seeker` knows no rules: it had its cold start on made-up ones.
 
-Expected: exact match on new questions of the same families rises far above training without a library; most
-of it goes when the library is taken away. Ablation: `memory = "permuted"` shows each principle as another.
+Expected: exact match on new questions of the same families rises far above training without a library, and
+falls without it. Ablation: `memory = "permuted"` shows each principle as another.
 """
 
 from __future__ import annotations
@@ -30,15 +29,17 @@ from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import Setting, recipe
+from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import SINGLE_TURN, Channel, TaskSet
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.curation.batch import Batch, Item
+from sharpen.curation.advantages import group_advantages
+from sharpen.curation.batch import Batch
+from sharpen.curation.groups import advantaged
 from sharpen.curation.select import balanced, taken
 from sharpen.learners.cold_start import cold_started
-from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
+from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.stores import distil
 from sharpen.stores import memory as store
 from sharpen.stores.memory import Draft, Inserted, Memory
@@ -122,8 +123,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> 
         None if (em := value_of(verdict)) is None else (em + 0.1 * format_reward(attempt)) / 1.1
         for attempt, verdict in zip(attempts, verdicts, strict=True)
     ]
-    advantages = group_advantages([attempt.task for attempt in attempts], rewards)
-    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, advantages, strict=True)))
+    return advantaged(attempts, rewards, group_advantages)
 
 
 def distilled(off: Scope, mind: Policy, tried: Tries, config: Config) -> tuple[Draft, ...]:
@@ -155,6 +155,7 @@ def organised(
     paper="arXiv 2510.16079",
     improves="weights, memory",
     sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
     home=Setting(request={**WORLD, "train": 256, "val": 64, "test": 200, "control_samples": 4}),
     small=Setting(
         request={**WORLD, "train": 8, "val": 4, "test": 4, "control_samples": 2, "threads": 1},

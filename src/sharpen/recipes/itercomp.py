@@ -31,7 +31,7 @@ from pydantic import Field
 from sharpen.actors.painter import IMAGE
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import Setting, recipe
+from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.seeds import random_for
@@ -162,6 +162,7 @@ def joined(
     paper="arXiv 2410.07171",
     improves="weights",
     sees=(Channel.LABEL, Channel.ORACLE),
+    needs=(Need.PICTURES,),
     home=HERE,
     small=TINY.at(specialist_steps=4, reward_steps=4, base_steps=4),
     demo=HERE.at(iterations=1),

@@ -11,8 +11,7 @@ weighted by r; fine-tune on them. Then GRPO on tasks solved 2 to 5 times of 8, w
 
     R = sigmoid(alpha r_m) + (r_v - 1),  r_v in {0, 1} the verifier, r_m the score.
 
-At inference the best of N by r (RM@N). Each round records greedy, Maj@N and RM@N on validation tasks, and how
-well r orders and is calibrated.
+At inference the best of N by r (RM@N); each round records that, Maj@N, and how well r orders and is calibrated.
 Where the report is silent: k = 6 as for its reward data; a vote weighs sigmoid(r); rounds sample anew and
 train on from the previous weights; queries, and the reward model of GRPO, come from the last SFT model.
 Changed: r adds the trunk's log-likelihood, with a learnt weight, to two layers on the last token, which a
@@ -32,16 +31,17 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict
+from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.rated import rated, shuffled
 from sharpen.curation.select import best_per_task, merged, rewards_of, right_places, solved_between, taken
 from sharpen.judges.reward_watch import Choice, Choosing, best_of_n, scores_of, votes_of, watch_reward
-from sharpen.learners.policy_gradient import PolicyGradient, group_advantages
+from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.calibration import sigmoid
@@ -87,7 +87,7 @@ class Config(Record):
     """Scale of the score in the shaped reward."""
     reward: Reward = Reward.SHAPED
     """What GRPO sees."""
-    lr: float | None = Field(default=None, gt=0)
+    lr: float | None = None
     """Learning rate of SFT and GRPO; none means the learners' defaults."""
     answer: Choice = Choice.GREEDY
     """How the returned policy answers: greedily, or by Maj@N or RM@N."""
@@ -148,7 +148,8 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     paper="arXiv 2409.12122",
     improves="weights, reward_model",
     sees=Channel.LABEL,
-    home=HOME,
+    needs=(Need.LOGPROBS, Need.TRAIN),
+    home=HOME.at(rounds=1, samples=4, hidden=0.1, queries=32, n=4),
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
     ),

@@ -29,7 +29,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import Policy, PromptForm
-from sharpen.core.recipe import recipe
+from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
@@ -105,6 +105,7 @@ def keep_right(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config:
     paper="arXiv 2203.14465",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.TRAIN,),
     home=HOME.at(iterations=2, samples=2, epochs=2, start="previous"),
     small=SMALL.at(iterations=2, samples=4, epochs=1, rationalize=True),
     ablation={"keep": "all"},

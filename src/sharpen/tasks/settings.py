@@ -24,3 +24,6 @@ FAMILIES = Setting(
     }
 )
 """Many questions of eight families of reasoning-gym in equal shares, for policies that are programs."""
+
+GROUPS = Setting(request={"task": "chain?level=4", "train": 256, "val": 64, "test": 400})
+"""A level of which the shipped model solves a fifth by sampling and most with many samples."""
