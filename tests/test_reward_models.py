@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from helpers_models import make_model
 from helpers_run import START, engine, task_set
+from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore, Kind, hash_file
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.engine import Judging
@@ -25,6 +27,7 @@ from sharpen.core.updater import Stopwatch, Updated, Workbench
 from sharpen.core.verdict import Error, Scored, Verdict, value_of
 from sharpen.curation.rated import Rated, Ratings, rated, shuffled
 from sharpen.curation.voting import agreeing, best_of, by_vote, elected, voted
+from sharpen.judges.line_values import rate_lines
 from sharpen.judges.reward import STEPS, RewardJudge
 from sharpen.learners import descent
 from sharpen.learners.reward_model import (
@@ -37,6 +40,7 @@ from sharpen.learners.reward_model import (
 from sharpen.learners.reward_rows import line_count, line_starts, read_attempt
 from sharpen.models.hf import HFModel
 from sharpen.models.reward_head import fresh_head, scores_at
+from sharpen.models.source import open_model
 from sharpen.monitors.calibration import brier, calibration_error, pair_agreement, score_quality
 
 POLICY = Policy(model="m", base="b")
@@ -278,6 +282,45 @@ def test_an_attempt_without_response_is_an_error_not_a_zero(model: HFModel, tmp_
     empty = attempt("t", 0, "x").model_copy(update={"turns": ()})
     good, bad = judged(tmp_path, model, policy, [attempt("t", 0, "x", model=model), empty])
     assert isinstance(good, Scored) and isinstance(bad, Error)
+
+
+def test_lines_are_worth_what_their_continuations_are(tmp_path: Path) -> None:
+    tiny = open_model("tiny", threads=1)
+    assert isinstance(tiny, HFModel)
+    made = engine(tmp_path)
+    acting = Cast(Stage({"m": tiny}, made.store, Stopwatch()))
+    run = Run(replace(made, actor=acting, models={"m": tiny}, verifier=Numbers()))
+    task = Task.ask("17+25-9=?", "33")
+    policy = Policy(model="m", base=tiny.fingerprint)
+    ways = ["17+25=42\n42-9=33\n#### 33", "17+25=99\n99-9=90\n#### 90"]
+    tries = [attempt("t", i, text) for i, text in enumerate(ways)]
+    prompt = policy.prompt.text(task)
+    tries = [
+        one.model_copy(
+            update={
+                "task": task.key,
+                "turns": (one.turns[0].model_copy(update={"text": prompt}), one.turns[1]),
+            }
+        )
+        for one in tries
+    ]
+    verdicts = run.judge(tries, [task])
+    good, bad = rate_lines(run, policy, tries, [task], verdicts, samples=3).items
+    assert good.values[-1] == 1.0 and bad.values[-1] == 0.0
+    assert len(good.values) == len(bad.values) == 3
+    assert good.values[0] > 0.5 and bad.values[:2] == (0.0, 0.0)
+    RewardLearner(loss=Loss.POINTWISE, epochs=1).update(
+        bench(tmp_path / "learn", tiny), policy, Ratings(items=(good, bad))
+    )
+
+
+class Numbers:
+    """Right is what ends in the answer."""
+
+    fingerprint = "numbers"
+
+    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]) -> list[Verdict]:
+        return [Scored(value=float(a.response.endswith(f"#### {task.answer}"))) for task, a in pairs]
 
 
 class Length:

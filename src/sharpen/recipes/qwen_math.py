@@ -11,7 +11,7 @@ weighted by r; fine-tune on them. Then GRPO on tasks solved 2 to 5 times of 8, w
 
     R = sigmoid(alpha r_m) + (r_v - 1),  r_v in {0, 1} the verifier, r_m the score.
 
-At inference the best of N by r (RM@N); each round records that, Maj@N, and how well r orders and is calibrated.
+Inference: the best of N by r (RM@N). Rounds record it, Maj@N, and how well r orders and is calibrated.
 Where the report is silent: k = 6 as for its reward data; a vote weighs sigmoid(r); rounds sample anew and
 train on from the previous weights; queries, and the reward model of GRPO, come from the last SFT model.
 Changed: r adds the trunk's log-likelihood, with a learnt weight, to two layers on the last token, which a
