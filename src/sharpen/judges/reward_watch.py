@@ -77,7 +77,7 @@ def votes_of(
 def watch_reward(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], how: Choosing) -> None:
     """Record, on tasks that nothing learns from, what `n` samples of a policy are worth.
 
-    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of them; how well the reward model's
+    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of them; the mean `score`, and how well
     scores are ordered and calibrated. Counted as evaluation.
     """
     place = it.scope("watch", purpose=Purpose.EVALUATION)
@@ -107,4 +107,4 @@ def _quality(
         if score is not None and (value := value_of(verdict)) is not None
     ]
     tasks, right, found = zip(*known, strict=True) if known else ((), (), ())
-    return score_quality(tasks, right, found)
+    return {**score_quality(tasks, right, found), **({"score": fmean(found)} if found else {})}

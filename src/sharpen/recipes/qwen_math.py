@@ -153,7 +153,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
     ),
-    demo=HOME.on(control_samples=1, threads=1, val=8).at(rounds=1, samples=3, hidden=0.1, rl_rounds=0, n=2),
+    demo=HOME.on(threads=1, val=8, test=300).at(rounds=1, samples=3, hidden=0.1, rl_rounds=0, n=2),
     ablation={"shuffled": True},
     claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={
@@ -181,13 +181,13 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
         candidate = it.update(sft, policy, batch)
         watch_reward(it, candidate, scorer, tasks.val, how)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
-
     if config.rl_rounds:
         probe = run.scope("queries")
-        attempts, verdicts = tried(probe, policy, known, config.group, config)
+        asked = known[: 3 * config.queries]  # a third of the tasks and more lie in the band
+        attempts, verdicts = tried(probe, policy, asked, config.group, config)
         scorer = probe.update(reward, policy, probe.curate(rated, attempts, verdicts))
         band = probe.curate(solved_between, attempts, verdicts, *config.band)
-        queries = [task for task in known if task.key in band]
+        queries = [task for task in asked if task.key in band]
     grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.lr, reference=policy.weights)
     for it in loop if queries else ():
         asked = taken(queries, it.round - config.rounds, config.queries)
