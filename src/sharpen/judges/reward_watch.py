@@ -77,7 +77,7 @@ def votes_of(
 def watch_reward(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], how: Choosing) -> None:
     """Record, on tasks that nothing learns from, what `n` samples of a policy are worth.
 
-    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of them; the mean `score`, and how well
+    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of them; the mean `score`; how well
     scores are ordered and calibrated. Counted as evaluation.
     """
     place = it.scope("watch", purpose=Purpose.EVALUATION)
