@@ -73,8 +73,6 @@ class Config(Record):
     """Votes on hidden answers are weighted by the reward model."""
     shuffled: bool = False
     """Deal verdicts and votes out to other attempts: the ablation."""
-    epochs: int = Field(default=2, ge=1)
-    """Passes of SFT over the kept paths."""
     rl_rounds: int = Field(default=2, ge=0)
     """Rounds of GRPO."""
     queries: int = Field(default=48, ge=1)
@@ -88,7 +86,9 @@ class Config(Record):
     reward: Reward = Reward.SHAPED
     """What GRPO sees."""
     lr: float | None = None
-    """Learning rate of SFT and GRPO; none means the learners' defaults."""
+    """Learning rate of SFT; none means the learner's default."""
+    rl_lr: float | None = None
+    """Learning rate of GRPO, likewise."""
     answer: Choice = Choice.GREEDY
     """How the returned policy answers: greedily, or by Maj@N or RM@N."""
     n: int = Field(default=8, ge=1)
@@ -149,9 +149,9 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     improves="weights, reward_model",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=HOME.at(rounds=1, samples=4, hidden=0.1, queries=32, n=4),
+    home=HOME.at(rounds=1, samples=4, hidden=0.1, queries=24, rl_lr=6e-5, n=4),
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
-        rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
+        rounds=1, samples=4, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
     ),
     demo=HOME.on(threads=1, val=8, test=300).at(rounds=1, samples=3, hidden=0.1, rl_rounds=0, n=2),
     ablation={"shuffled": True},
@@ -169,7 +169,7 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
     hidden, known = tasks.train[:count], tasks.train[count:]
     reward, scorer, queries = RewardLearner(likelihood=True, epochs=1), policy, list[Task]()
     how = Choosing(choice=config.answer, n=config.n)
-    sft = SFT(epochs=config.epochs, lr=config.lr, start=Start.PREVIOUS)
+    sft = SFT(epochs=2, lr=config.lr, start=Start.PREVIOUS)
     loop = run.iterations(config.rounds + config.rl_rounds)
     for it in islice(loop, config.rounds):
         attempts, verdicts = tried(it, policy, known, config.samples, config)
@@ -183,12 +183,12 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
     if config.rl_rounds:
         probe = run.scope("queries")
-        asked = known[: 3 * config.queries]  # a third of the tasks and more lie in the band
+        asked = known[: 3 * config.queries * config.rl_rounds]  # about a third lie in the band
         attempts, verdicts = tried(probe, policy, asked, config.group, config)
         scorer = probe.update(reward, policy, probe.curate(rated, attempts, verdicts))
         band = probe.curate(solved_between, attempts, verdicts, *config.band)
         queries = [task for task in asked if task.key in band]
-    grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.lr, reference=policy.weights)
+    grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.rl_lr, reference=policy.weights)
     for it in loop if queries else ():
         asked = taken(queries, it.round - config.rounds, config.queries)
         attempts, verdicts = tried(it, policy, asked, config.group, config)
