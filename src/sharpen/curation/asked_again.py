@@ -1,0 +1,62 @@
+"""A question put once more with the first answer in the dialogue: nothing new is said but how to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.task import Message, Role, Task
+
+
+class Wording(StrEnum):
+    """How a question is put again."""
+
+    NEUTRAL = "neutral"
+    """The same question, word for word."""
+    CONFIDENT = "confident"
+    """With the advice to trust the first answer."""
+    CRITICAL = "critical"
+    """With the advice to doubt it."""
+
+
+ADVICE = {
+    Wording.NEUTRAL: "",
+    Wording.CONFIDENT: "Trust your first answer, and change it only if you are sure that it is wrong.",
+    Wording.CRITICAL: "Doubt your first answer, look for a mistake in it, and answer anew.",
+}
+
+
+def asked_again(task: Task, answer: str, wording: Wording = Wording.NEUTRAL) -> Task:
+    """The task with an answer to its question in the dialogue, and the question after it once more.
+
+    Reference and metadata stay, so the same verifier judges the second answer. Prompt forms render the
+    dialogue: as `Q: ...\\nA: ...` blocks in the plain style, as user and assistant turns in the chat style.
+    """
+    question = task.messages[-1]
+    advice = ADVICE[wording]
+    again = question.model_copy(update={"content": f"{question.content}\n{advice}" if advice else question.content})
+    said = Message(role=Role.ASSISTANT, content=answer.strip())
+    return task.model_copy(update={"messages": (*task.messages, said, again)})
+
+
+def all_asked_again(
+    tasks: Sequence[Task], firsts: Sequence[Attempt], wording: Wording = Wording.NEUTRAL
+) -> tuple[Task, ...]:
+    """One dialogue per first answer, in order; equal answers to one question make equal tasks.
+
+    KeyError if an attempt is at none of the tasks.
+    """
+    by_key = {task.key: task for task in tasks}
+    return tuple(asked_again(by_key[first.task], first.response, wording) for first in firsts)
+
+
+def answered(context: Attempt, words: Attempt) -> Attempt:
+    """The one attempt's prompt, answered with the other's words, token for token."""
+    return context.model_copy(
+        update={
+            "turns": (context.turns[0], *words.turns[1:]),
+            "stop": words.stop,
+            "provenance": Provenance.SPLICED,
+        }
+    )
