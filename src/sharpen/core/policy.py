@@ -62,7 +62,7 @@ class PromptForm(Record):
 
 def _exchanges(messages: Sequence[Message]) -> list[str]:
     """`Q: ...\\nA: ...` blocks, one for each answer in a history; the last one is left open."""
-    blocks = []
+    blocks: list[str] = []
     for answers, group in groupby(messages, key=lambda message: message.role is Role.ASSISTANT):
         said = "\n".join(message.content for message in group)
         if answers and blocks:

@@ -1,4 +1,4 @@
-"""A question put once more with the first answer in the dialogue: nothing new is said but how to look at it."""
+"""A question put once more, with the first answer in the dialogue and no word on whether it was right."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def asked_again(task: Task, answer: str, wording: Wording = Wording.NEUTRAL) -> 
     """
     question = task.messages[-1]
     advice = ADVICE[wording]
-    again = question.model_copy(update={"content": f"{question.content}\n{advice}" if advice else question.content})
+    again = question.model_copy(
+        update={"content": f"{question.content}\n{advice}" if advice else question.content}
+    )
     said = Message(role=Role.ASSISTANT, content=answer.strip())
     return task.model_copy(update={"messages": (*task.messages, said, again)})
 

@@ -73,7 +73,8 @@ def decompose(questions: Sequence[Chances]) -> Correction | None:
     acc1, acc2 = right / n, (kept + mended) / n
     cl, cs = (kept / right if right else None), (mended / wrong if wrong else None)
     assert isclose(acc2, acc1 * (cl or 0.0) + (1 - acc1) * (cs or 0.0), rel_tol=0, abs_tol=TOLERANCE)
-    rss = (acc2 - acc1**2) / (2 * acc1 * (1 - acc1)) if right and wrong else None
+    span = 2 * acc1 * (1 - acc1)
+    rss = (acc2 - acc1**2) / span if span else None
     return Correction(acc1=acc1, acc2=acc2, cl=cl, cs=cs, rss=rss)
 
 

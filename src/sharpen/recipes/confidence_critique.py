@@ -1,6 +1,7 @@
-"""CCT: learn to keep right answers and to mend wrong ones when asked again.
+"""CCT: learn to keep right answers and to mend wrong ones when the question is put again.
 
 Paper: "Confidence v.s. Critique: A Decomposition of Self-Correction Capability for LLMs", arXiv 2412.19513.
+Code: Zhe-Young/SelfCorrectDecompose (evaluation only).
 """
 
 from __future__ import annotations
@@ -8,22 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import cycle, islice
+from itertools import cycle
 
 from pydantic import Field
 
 from sharpen.core.attempt import Attempt
-from sharpen.core.policy import Decoding, Policy
-from sharpen.core.recipe import recipe
+from sharpen.core.policy import Policy
+from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
-from sharpen.core.run import Run, Scope, Scores
+from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.asked_again import Wording, all_asked_again, answered
 from sharpen.curation.batch import Batch, Item
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.correction import from_samples
-from sharpen.tasks.settings import HOME, SMALL
 
 
 class Train(StrEnum):
@@ -38,7 +38,7 @@ class Train(StrEnum):
     SFT = "sft"
     """Right first answers, as without a second turn."""
     SFT_CCT = "sft+cct"
-    """Both."""
+    """All of them."""
 
 
 class Answer(StrEnum):
@@ -53,7 +53,7 @@ class Shown(StrEnum):
 
     OWN = "own"
     RANDOM = "random"
-    """One to another question, whatever it is worth: nothing can be learnt from it."""
+    """An answer to another question, whatever it is worth."""
 
 
 class Labels(StrEnum):
@@ -61,7 +61,7 @@ class Labels(StrEnum):
 
     VERIFIER = "verifier"
     SHUFFLED = "shuffled"
-    """The ablation: the verdict on another attempt."""
+    """The ablation: by the verdict on another answer."""
 
 
 class Config(Record):
@@ -69,162 +69,144 @@ class Config(Record):
 
     iterations: int = Field(default=2, ge=1)
     """Rounds; 1 is the paper."""
-    samples: int = Field(default=2, ge=1)
-    """First answers per task and round."""
+    samples: int = Field(default=4, ge=1)
+    """First answers per task and round (K)."""
     temperature: float = Field(default=1.0, ge=0)
     """Sampling temperature of both answers in training."""
-    rho: float = Field(default=0.4, ge=0, le=1)
-    """Share of confidence items."""
+    rho: float = Field(default=0.4, gt=0, lt=1)
+    """Share of confidence items in CCT."""
     train: Train = Train.CCT
     """What is trained on."""
-    wording: Wording = Wording.NEUTRAL
-    """How the question is put again."""
     answer: Answer = Answer.SECOND
     """Which answer counts in the end."""
+    wording: Wording = Wording.NEUTRAL
+    """How the question is put again, in training and at test."""
     shown: Shown = Shown.OWN
     """Which first answer stands in the dialogues that are trained on."""
     labels: Labels = Labels.VERIFIER
     """`shuffled` is the ablation."""
-    format_steps: int = Field(default=60, ge=0)
-    """Optimizer steps of the preparation, for models that know no dialogues."""
     steps: int = Field(default=40, ge=1)
-    """Optimizer steps per round."""
+    """Optimizer steps per round, the same for whatever is trained on."""
     lr: float | None = Field(default=None, gt=0)
     """Learning rate; none means the learner's default for the model's size."""
 
 
 class Pair(Record):
-    """A first answer and the second one, with what is known of both."""
+    """A first answer and the second one, with what is held of both."""
 
     first: Attempt
     second: Attempt
     right: bool
-    """Whether the first one is."""
+    """Whether the first answer is held to be right."""
     mended: bool
-    """Whether the second one is."""
+    """Whether the second answer is held to be right."""
 
 
 def pairs_of(
     first: Sequence[Attempt], marks: Sequence[Verdict], second: Sequence[Attempt], after: Sequence[Verdict]
-) -> list[Pair]:
-    """Known pairs."""
-    return [
-        Pair(first=a, second=b, right=one > 0.5, mended=two > 0.5)
-        for a, m, b, n in zip(first, marks, second, after, strict=True)
-        if (one := value_of(m)) is not None and (two := value_of(n)) is not None
-    ]
+) -> tuple[Pair, ...]:
+    """Answers with their successors; pairs with an unknown verdict are left out."""
+    values = zip(map(value_of, marks), map(value_of, after), strict=True)
+    return tuple(
+        Pair(first=one, second=two, right=a > 0.5, mended=b > 0.5)
+        for one, two, (a, b) in zip(first, second, values, strict=True)
+        if a is not None and b is not None
+    )
 
 
-def mixed(confident: list[Attempt], critical: list[Attempt], rho: float) -> list[Attempt]:
-    """As many of both as the share rho of the first kind allows."""
-    size = min(len(kind) / share for kind, share in ((confident, rho), (critical, 1 - rho)) if share)
-    return confident[: round(size * rho)] + critical[: round(size * (1 - rho))]
+def mixed(clt: Sequence[Attempt], cst: Sequence[Attempt], rho: float) -> list[Attempt]:
+    """The most of both kinds among which the first has the share rho."""
+    size = min(len(clt) / rho, len(cst) / (1 - rho))
+    return [*clt[: round(size * rho)], *cst[: round(size * (1 - rho))]]
 
 
-def keep_and_mend(
-    first: Sequence[Attempt],
-    marks: Sequence[Verdict],
-    second: Sequence[Attempt],
-    after: Sequence[Verdict],
-    config: Config,
-) -> Batch:
-    """The items of a round."""
-    pairs = pairs_of(first, marks, second, after)
+def keep_and_mend(pairs: Sequence[Pair], config: Config) -> Batch:
+    """CLT: q, right a1, q -> a1. CST: q, wrong a1, q -> a right answer to q from either turn."""
     right: dict[str, list[Attempt]] = defaultdict(list)
     for pair in pairs:
         right[pair.first.task] += [pair.first] * pair.right + [pair.second] * pair.mended
-    confident = [answered(pair.second, pair.first) for pair in pairs if pair.right]
     answers = {task: cycle(found) for task, found in right.items() if found}
-    critical = [
-        answered(pair.second, next(answers[pair.first.task]))
-        for pair in pairs
-        if not pair.right and pair.first.task in answers
-    ]
-    plain = [pair.first for pair in pairs if pair.right]
-    cct = mixed(confident, critical, config.rho)
-    chosen = {
-        Train.CCT: cct,
-        Train.CLT: confident,
-        Train.CST: critical,
-        Train.SFT: plain,
-        Train.SFT_CCT: cct + plain,
-    }
+    sft = [pair.first for pair in pairs if pair.right]
+    clt = [answered(pair.second, pair.first) for pair in pairs if pair.right]
+    wrong = [pair for pair in pairs if not pair.right and pair.first.task in answers]
+    cst = [answered(pair.second, next(answers[pair.first.task])) for pair in wrong]
+    cct = mixed(clt, cst, config.rho)
+    chosen = {Train.SFT: sft, Train.CLT: clt, Train.CST: cst, Train.CCT: cct, Train.SFT_CCT: [*sft, *cct]}
     return Batch(items=tuple(Item(attempt=attempt) for attempt in chosen[config.train]))
 
 
-def rotated(attempts: Sequence[Attempt], config: Config) -> list[Attempt]:
-    """The attempts shown in training: their own, or the words of one at another task."""
+def seen(first: Sequence[Attempt], config: Config) -> list[Attempt]:
+    """The first answers as the dialogues show them: as they are, or in the words of the next question's."""
     if config.shown is Shown.OWN:
-        return list(attempts)
-    others = islice(cycle(attempts), config.samples, None)
-    return [answered(a, other) for a, other in zip(attempts, others, strict=False)]
+        return list(first)
+    others = [*first[config.samples :], *first[: config.samples]]
+    return [answered(one, other) for one, other in zip(first, others, strict=True)]
 
 
-def shuffled(scope: Scope, verdicts: Sequence[Verdict], config: Config) -> Sequence[Verdict]:
+def held(it: Scope, verdicts: Sequence[Verdict], config: Config) -> list[Verdict]:
+    """What training holds of the answers."""
     if config.labels is Labels.VERIFIER:
-        return verdicts
-    return scope.random("labels").sample(list(verdicts), len(verdicts))
-
-
-def prepared(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
-    """A policy that knows the form of dialogues: own answers, unjudged, to a question that is put twice."""
-    samples = scope.attempt(policy, tasks, samples=2, temperature=config.temperature)
-    first, second = samples[::2], samples[1::2]
-    again = all_asked_again(tasks, first, config.wording)
-    shown = scope.attempt(policy, again, decoding=Decoding(max_tokens=1))
-    dialogues = [answered(prompt, words) for prompt, words in zip(shown, second, strict=True)]
-    batch = Batch(items=tuple(Item(attempt=attempt) for attempt in (*first, *dialogues)))
-    return scope.update(SFT(steps=config.format_steps), policy, batch)
+        return list(verdicts)
+    return it.random("labels").sample(verdicts, len(verdicts))
 
 
 def answer_twice(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
-    """Answer, be asked again, answer; the second answer counts."""
+    """Answer, be asked again, answer: the second answer counts. Verdicts on both are only reported."""
     first = scope.attempt(policy, tasks, temperature=0.0)
     again = all_asked_again(tasks, first, config.wording)
     second = scope.attempt(policy, again, temperature=0.0)
-    before, after = scope.judge(first, tasks), scope.judge(second, again)
+    marks, after = scope.judge(first, tasks), scope.judge(second, again)
     found = []
-    for attempt, one, two in zip(second, map(value_of, before), map(value_of, after), strict=True):
+    for attempt, one, two in zip(second, map(value_of, marks), map(value_of, after), strict=True):
         facts = {} if one is None or two is None else {"Acc1": one, "CL" if one > 0.5 else "CS": two}
         found.append(attempt.model_copy(update={"outcome": facts}))
     return tuple(found)
 
 
-def standing(scores: Scores) -> dict[str, float]:
-    first = [attempt.outcome.get("Acc1") for attempt in scores.attempts]
-    found = from_samples([a.task for a in scores.attempts], first, scores.values)
-    return found.numbers if found else {}
+def standing(it: Scope, twice: Policy, tasks: Sequence[Task], when: str) -> dict[str, float]:
+    """Acc1, Acc2, CL, CS and RSS of a policy that answers twice."""
+    scores = it.evaluate(twice, tasks, name="val")
+    firsts = [fact if isinstance(fact := a.outcome.get("Acc1"), float) else None for a in scores.attempts]
+    found = from_samples([attempt.task for attempt in scores.attempts], firsts, scores.values)
+    return {f"{name} {when}": value for name, value in found.numbers.items()} if found else {}
+
+
+PLACE = Setting(request={"task": "pointers?level=3", "model": "offhand", "max_tokens": 24})
 
 
 @recipe(
     paper="arXiv 2412.19513",
     improves="weights",
     sees=Channel.LABEL,
-    home=HOME,
-    small=SMALL.at(iterations=2, samples=4, steps=4, format_steps=4),
+    home=PLACE.on(train=360, val=64, test=400),
+    small=PLACE.on(train=16, val=8, test=8, control_samples=2, threads=1).at(steps=4, samples=2),
+    demo=PLACE.on(train=100, val=16, test=200, control_samples=2, threads=1).at(iterations=1),
     ablation={"labels": "shuffled"},
-    claim="x",
-    arms={"plain SFT": {"train": "sft", "answer": "first"}},
+    claim="Learning to keep right and mend wrong first answers beats plain SFT on as many examples.",
+    arms={
+        "plain SFT": {"train": "sft", "answer": "first"},
+        "plain SFT, asked again": {"train": "sft"},
+        "confidence only": {"train": "clt"},
+        "critique only": {"train": "cst"},
+        "random first answers": {"shown": "random"},
+        "SFT and CCT": {"train": "sft+cct"},
+    },
 )
 def confidence_critique(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
-    """Rounds."""
-    if config.format_steps:
-        policy = run.prepared(prepared(run.preparation(), policy, tasks.train, config))
+    """Each round: answer, ask again, sort by what became of the answers, train on second answers."""
     learner = SFT(steps=config.steps, lr=config.lr, start=Start.PREVIOUS)
-    incumbent = policy
+    kept = policy
     for it in run.iterations(config.iterations):
-        policy = incumbent.model_copy(update={"workflow": None})
+        policy = kept.model_copy(update={"workflow": None})
         first = it.attempt(policy, tasks.train, samples=config.samples, temperature=config.temperature)
-        marks = shuffled(it, it.judge(first, tasks.train), config)
-        again = all_asked_again(tasks.train, rotated(first, config), config.wording)
+        again = all_asked_again(tasks.train, seen(first, config), config.wording)
         second = it.attempt(policy, again, temperature=config.temperature)
-        after = it.judge(second, again)
-        batch = it.curate(keep_and_mend, first, marks, second, after, config)
-        candidate = it.update(learner, policy, batch)
+        marks, after = it.judge(first, tasks.train), it.judge(second, again)
+        pairs = pairs_of(first, held(it, marks, config), second, held(it, after, config))
+        candidate = it.update(learner, policy, it.curate(keep_and_mend, pairs, config))
         twice = run.workflow(candidate, answer_twice, config)
-        it.measure(
-            **standing(it.evaluate(twice, tasks.val, name="val")), items=len(batch),
-            **{f"{k} before": v for k, v in standing(it.evaluate(run.workflow(policy, answer_twice, config), tasks.val, name="val")).items()}
-        )
-        incumbent = it.gate(twice if config.answer is Answer.SECOND else candidate, incumbent=incumbent, tasks=tasks.val)
-    return incumbent
+        old = standing(it, run.workflow(policy, answer_twice, config), tasks.val, "before")
+        it.measure(**old, **standing(it, twice, tasks.val, "after"))
+        final = twice if config.answer is Answer.SECOND else candidate
+        kept = it.gate(final, incumbent=kept, tasks=tasks.val)
+    return kept
