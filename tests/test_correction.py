@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,16 +12,23 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sharpen.core.attempt import TEACHES, Attempt, Author, Provenance, Turn
-from sharpen.core.errors import BadInput
 from sharpen.core.policy import PromptForm, Shot, Style
 from sharpen.core.task import Message, Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict
-from sharpen.curation.asked_again import ADVICE, Wording, all_asked_again, answered, asked_again
+from sharpen.curation.asked_again import (
+    ADVICE,
+    Pair,
+    Wording,
+    all_asked_again,
+    answered,
+    asked_again,
+    pairs_of,
+)
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 from sharpen.monitors.correction import Chances, cells, decompose, from_labels, from_samples
-from sharpen.recipes.confidence_critique import Config, Pair, Shown, Train, keep_and_mend, pairs_of, seen
-from sharpen.tasks import pointers
+from sharpen.recipes.confidence_critique import Config, Shown, Train, keep_and_mend, seen
+from sharpen.tasks import chain, offhand
 
 chance = st.floats(0, 1)
 question = st.builds(Chances, chance, chance, chance)
@@ -245,24 +251,13 @@ def test_another_questions_answer_is_shown_in_the_random_arm() -> None:
     assert answered(first[0], first[3]).turns == (first[0].turns[0], first[3].turns[1])
 
 
-@pytest.mark.parametrize("level", pointers.LEVELS)
-def test_the_way_follows_the_arrows_to_the_answer(level: int) -> None:
+@pytest.mark.parametrize("level", offhand.LEVELS)
+def test_offhand_answers_come_before_steps_that_bear_them_out(level: int) -> None:
     for seed in range(50):
-        task = pointers.generate(random.Random(seed), level=level)
-        arrows = dict(re.findall(r"(\w)>(\w)", task.question))
-        assert sorted(arrows) == sorted(arrows.values()) == list(pointers.LETTERS)
-        assert all(letter != goal for letter, goal in arrows.items())
-        head, way = (task.solution or "").split("\n")
-        place = task.question[-2]
-        for step in way.split():
-            assert step == arrows[place]
-            place = step
-        assert head == f"#### {task.answer}" and place == task.answer and len(way.split()) == level
-
-
-def test_pointers_refuse_other_levels() -> None:
-    with pytest.raises(BadInput):
-        pointers.generate(random.Random(0), level=0)
+        task = offhand.generate(random.Random(seed), level=level)
+        head, *steps = (task.solution or "").split("\n")
+        assert head == f"#### {task.answer}" and steps[-1].split("=")[1] == task.answer
+        assert task.question == chain.generate(random.Random(seed), level=level).question
 
 
 def test_a_small_run_reports_both_answers(tmp_path: Path) -> None:

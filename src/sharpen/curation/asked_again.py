@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.records import Record
 from sharpen.core.task import Message, Role, Task
+from sharpen.core.verdict import Verdict, value_of
 
 
 class Wording(StrEnum):
@@ -61,4 +63,27 @@ def answered(context: Attempt, words: Attempt) -> Attempt:
             "stop": words.stop,
             "provenance": Provenance.SPLICED,
         }
+    )
+
+
+class Pair(Record):
+    """A first answer and the second one, with what is held of both."""
+
+    first: Attempt
+    second: Attempt
+    right: bool
+    """Whether the first answer is held to be right."""
+    mended: bool
+    """Whether the second answer is held to be right."""
+
+
+def pairs_of(
+    first: Sequence[Attempt], marks: Sequence[Verdict], second: Sequence[Attempt], after: Sequence[Verdict]
+) -> tuple[Pair, ...]:
+    """Answers with their successors; pairs with an unknown verdict are left out."""
+    values = zip(map(value_of, marks), map(value_of, after), strict=True)
+    return tuple(
+        Pair(first=one, second=two, right=a > 0.5, mended=b > 0.5)
+        for one, two, (a, b) in zip(first, second, values, strict=True)
+        if a is not None and b is not None
     )
