@@ -1,6 +1,6 @@
 """Train the model `offhand`: `tiny` taught to answer first, to work it out after, and to know dialogues.
 
-    python tools/train_offhand.py                   # about 5 minutes on one core
+    python tools/train_offhand.py                   # about 4 minutes on one core
 
 Half of the examples are questions with their answers, half are dialogues. There a first answer, right or
 wrong by the toss of a coin, stands before the question, or before another one, and what is learnt is the
@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=MODELS / "offhand", help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/offhand"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--batch", type=int, default=32, help="examples per step")
     parser.add_argument("--critical", type=float, default=0.15, help="share of critical speakers")
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")

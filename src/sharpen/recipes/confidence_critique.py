@@ -11,9 +11,9 @@ CLT items (q, right a1, q -> a1) and CST items (q, wrong a1, q -> a right answer
 
 Changed: the self-improving loop is ours; `iterations = 1` is the offline form of the paper. A round draws
 a1 and a2 from the current policy and sorts them by the verifier. A CST item's right answer is the policy's
-own, to the same question, from either turn; where it has none, there is no item. Every arm takes as many steps.
-Left out: 4-shot dialogues, adapters, a rule for rho. `before` is one plain answer of the start policy, so that
-the gain is over what a user had; its Acc2 stands in the rounds' measures, on val.
+own, to the same question, from either turn; without one there is no item. Every arm takes as many steps.
+Left out: 4-shot dialogues, adapters, a rule for rho. `before` is one plain answer of the start policy, so the
+gain is over what a user had; its Acc2 stands in the rounds' measures, on val.
 
 Expected: CL stays high and CS rises, so Acc2 rises above Acc1 of plain SFT; CLT alone leaves CS low.
 Ablation: `labels = "shuffled"` sorts by verdicts on other answers; nothing is learnt. With `shown = "random"`
@@ -157,7 +157,7 @@ def standing(it: Scope, twice: Policy, tasks: Sequence[Task], when: str) -> dict
     return {f"{name} {when}": value for name, value in found.numbers.items()} if found else {}
 
 
-PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 24})
+PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 40})
 
 
 @recipe(
