@@ -164,9 +164,9 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     paper="arXiv 2412.19513",
     improves="weights",
     sees=Channel.LABEL,
-    home=PLACE.on(train=360, val=64, test=400),
-    small=PLACE.on(train=16, val=8, test=8, control_samples=2, threads=1).at(steps=4, samples=2),
-    demo=PLACE.on(train=100, val=16, test=200, control_samples=2, threads=1).at(iterations=1),
+    home=PLACE.on(train=200, val=40, test=200, control_samples=4),
+    small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(steps=2, samples=2),
+    demo=PLACE.on(train=50, val=2, test=40, control_samples=2, threads=1).at(iterations=1, steps=16),
     ablation={"labels": "shuffled"},
     claim="Learning to keep right and mend wrong first answers beats plain SFT on as many examples.",
     arms={
