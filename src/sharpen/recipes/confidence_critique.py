@@ -16,8 +16,8 @@ Left out: 4-shot dialogues, adapters, a rule for rho. `before` is one plain answ
 gain is over what a user had; its Acc2 stands in the rounds' measures, on val.
 
 Expected: CL stays near 1 and CS rises from 0 to about a half, so Acc2 rises far above Acc1 of plain SFT,
-which does not rise; CST alone does nearly as well here. The model `offhand` gives the steps after its answer, so
-a second answer can use what the first one worked out: this is what there is to learn.
+which does not rise; CST alone does nearly as well here. The model `offhand` gives the steps after its answer,
+so a second answer can use what the first one worked out: this is what there is to learn.
 Ablation: `labels = "shuffled"` sorts by verdicts on other answers; nothing is learnt. With `shown = "random"`
 the dialogues that are trained on show an answer to another question, and the gain is gone as well.
 """
