@@ -108,6 +108,11 @@ def unsolved(
     return tuple(task for task in tasks if task.key not in solved)
 
 
+def right_places(verdicts: Sequence[Verdict]) -> list[int]:
+    """Places of the verdicts that say right."""
+    return [place for place, verdict in enumerate(verdicts) if (value_of(verdict) or 0.0) > 0.5]
+
+
 def solved_between(
     attempts: Sequence[Attempt], verdicts: Sequence[Verdict], least: int, most: int
 ) -> tuple[str, ...]:

@@ -67,6 +67,9 @@ class _MadeUpVerifier:
     def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
         return [Scored(value=float(seed_for(a.response, a.index) % 2)) for _, a in pairs]
 
+    def extract_many(self, responses: Sequence[str]) -> list[str | None]:
+        return list(responses)
+
 
 def _count_only(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:
     """Stand-in for training: only counts the tokens."""

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from statistics import fmean
 
+from pydantic import Field
+
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
+from sharpen.core.records import Record
 from sharpen.core.run import Scope
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
@@ -37,14 +40,22 @@ def scores_of(
     return tuple(map(value_of, it.judge(attempts, tasks, verifier=RewardJudge.of(scorer))))
 
 
-def best_of_n(
-    scope: Scope, policy: Policy, tasks: Sequence[Task], *, n: int, temperature: float, choice: Choice
-) -> tuple[Attempt, ...]:
-    """One attempt per task, chosen among `n`; no label is looked at."""
-    if choice is Choice.GREEDY:
+class Choosing(Record):
+    """How an answer is chosen."""
+
+    choice: Choice = Choice.BEST
+    n: int = Field(default=8, ge=1)
+    """Samples to choose among."""
+    temperature: float = Field(default=0.7, gt=0)
+    """Their temperature."""
+
+
+def best_of_n(scope: Scope, policy: Policy, tasks: Sequence[Task], how: Choosing) -> tuple[Attempt, ...]:
+    """One attempt per task; no label is looked at. A procedure for `run.workflow`."""
+    if how.choice is Choice.GREEDY:
         return scope.attempt(policy, tasks, temperature=0.0)
-    attempts = scope.attempt(policy, tasks, samples=n, temperature=temperature)
-    if choice is Choice.MAJORITY:
+    attempts = scope.attempt(policy, tasks, samples=how.n, temperature=how.temperature)
+    if how.choice is Choice.MAJORITY:
         return voted(attempts, scope.answers(attempts))
     return best_of(attempts, scores_of(scope, attempts, tasks, policy))
 
@@ -63,16 +74,14 @@ def votes_of(
     return votes
 
 
-def watch_reward(
-    it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], *, n: int, temperature: float
-) -> None:
-    """Record, on tasks that nothing learns from, what the policy's `n` samples are worth.
+def watch_reward(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], how: Choosing) -> None:
+    """Record, on tasks that nothing learns from, what `n` samples of a policy are worth.
 
-    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of `n`; how well the reward model's
+    `mean`, `majority`, `best` (by the scorer's reward model) and `any` of them; the mean `score`; how well
     scores are ordered and calibrated. Counted as evaluation.
     """
     place = it.scope("watch", purpose=Purpose.EVALUATION)
-    attempts = place.attempt(policy, tasks, samples=n, temperature=temperature)
+    attempts = place.attempt(policy, tasks, samples=how.n, temperature=how.temperature)
     truth = place.judge(attempts, tasks)
     scores = scores_of(place, attempts, tasks, scorer)
     chosen = {
@@ -98,4 +107,4 @@ def _quality(
         if score is not None and (value := value_of(verdict)) is not None
     ]
     tasks, right, found = zip(*known, strict=True) if known else ((), (), ())
-    return score_quality(tasks, right, found)
+    return {**score_quality(tasks, right, found), **({"score": fmean(found)} if found else {})}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sharpen.models.hf import HFModel
     from sharpen.models.reward_head import Reading, RewardHead
 
-REFERENCE_LR = 5e-4
+REFERENCE_LR = 1e-4
 REWARD = "reward"
 """Usual name of the part."""
 
@@ -103,10 +103,10 @@ class RewardLearner(Record):
     """Add the trunk's log-likelihood of the response, with a learnt weight, to the score."""
     epochs: int = Field(default=2, ge=1)
     """Passes over the tasks."""
-    tasks_per_step: int = Field(default=8, ge=1)
+    tasks_per_step: int = Field(default=4, ge=1)
     """Tasks per optimizer step; all rated attempts of a task are in one step."""
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Peak learning rate; none means 5e-4 * sqrt(2 M / parameters), and 16 times that for an adapter."""
+    """Peak learning rate; none means 1e-4 * sqrt(2 M / parameters), and 16 times that for an adapter."""
     weight_decay: float = Field(default=0.0, ge=0)
 
     @property

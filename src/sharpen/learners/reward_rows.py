@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sharpen.core.attempt import Attempt, Author
+from sharpen.core.attempt import TEACHES, Attempt, Author
 from sharpen.learners.batch import example_from
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def read_attempt(model: HFModel, attempt: Attempt, *, steps: bool) -> Reading | 
     """
     from sharpen.models.reward_head import Reading
 
+    if not any(turn.author in TEACHES for turn in attempt.turns):
+        return None
     example = example_from(attempt, model)
     if not example.response_ids or example.length > model.context:
         return None

@@ -11,16 +11,14 @@ weighted by r; fine-tune on them. Then GRPO on tasks solved 2 to 5 times of 8, w
 
     R = sigmoid(alpha r_m) + (r_v - 1),  r_v in {0, 1} the verifier, r_m the score.
 
-At inference the best of N by r (RM@N). Each round records greedy, Maj@N and RM@N on validation tasks, and how
-well r orders and is calibrated.
-Where the report is silent: k = 6 as for its reward data; the vote's weight is sigmoid(r); each round samples
-anew and trains on from the previous weights. Its query band comes from several models, here from the last.
-Changed: `hidden` is the share of training tasks whose answers the loop does not look at; they stand for the
-synthesised problems. Left out: pre-training, problem synthesis, tool-integrated reasoning (single-turn tasks
-only), decontamination (task sets are disjoint by content).
-Expected: RM@N > Maj@N > greedy; greedy rises with SFT rounds and again with GRPO; reward `score` alone raises
-r_m and not accuracy. Ablation `shuffled`: verdicts and votes are dealt out to other attempts; nothing that
-is right can be learnt from them.
+Inference: the best of N by r (RM@N). Rounds record it, Maj@N, and how well r orders and is calibrated.
+Where the report is silent: k = 6 as for its reward data; a vote weighs sigmoid(r); rounds sample anew and
+train on from the previous weights; queries, and the reward model of GRPO, come from the last SFT model.
+Changed: r adds the trunk's log-likelihood, with a learnt weight, to two layers on the last token, which a
+thousand tries teach a tiny trunk too little. `hidden` is the share of training tasks whose answers are not
+looked at (for synthesised problems). Left out: pre-training, synthesis, tool-integrated reasoning.
+Expected: RM@N > Maj@N > greedy; greedy rises with SFT and with GRPO; the reward `score` raises r_m alone.
+Ablation `shuffled`: verdicts and votes are dealt out to other attempts, so nothing right can be learnt.
 """
 
 from __future__ import annotations
@@ -37,20 +35,17 @@ from sharpen.core.recipe import Need, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.rated import rated, shuffled
-from sharpen.curation.select import best_per_task, merged, rewards_of, solved_between, taken
-from sharpen.judges.reward_watch import Choice, best_of_n, scores_of, votes_of, watch_reward
+from sharpen.curation.select import best_per_task, merged, rewards_of, right_places, solved_between, taken
+from sharpen.judges.reward_watch import Choice, Choosing, best_of_n, scores_of, votes_of, watch_reward
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.calibration import sigmoid
 from sharpen.tasks.settings import HOME, SMALL
-
-TEMPERATURE = 0.7
-"""Of the N samples at inference; what is trained on is drawn at 1."""
 
 
 class Reward(StrEnum):
@@ -92,9 +87,7 @@ class Config(Record):
     """Scale of the score in the shaped reward."""
     reward: Reward = Reward.SHAPED
     """What GRPO sees."""
-    kl: float = Field(default=1e-3, ge=0)
-    """Weight of the KL term against the last SFT model."""
-    lr: float | None = Field(default=None, gt=0)
+    lr: float | None = None
     """Learning rate of SFT and GRPO; none means the learners' defaults."""
     answer: Choice = Choice.GREEDY
     """How the returned policy answers: greedily, or by Maj@N or RM@N."""
@@ -126,11 +119,10 @@ def advantages(
     return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, weights, strict=True)))
 
 
-def top(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config) -> Batch:
-    """The top paths by score, or any, among those judged right."""
+def top(attempts: Sequence[Attempt], scores: Scores, config: Config) -> Batch:
+    """The top paths of each task by score, or any."""
     ranks = scores if config.by_score else [0.0] * len(scores)
-    kept = [r if (value_of(v) or 0.0) > 0.5 else None for r, v in zip(ranks, verdicts, strict=True)]
-    return best_per_task(attempts, kept, above=float("-inf"), per_task=config.top_k)
+    return best_per_task(attempts, ranks, above=float("-inf"), per_task=config.top_k)
 
 
 def tried(
@@ -148,12 +140,8 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     scores = scores_of(it, attempts, tasks, scorer)
     weights = [0.0 if r is None else sigmoid(r) for r in scores] if config.weighted_votes else None
     votes = votes_of(it, attempts, tasks, weights)
-    return it.curate(top, attempts, shuffled(votes, it.round) if config.shuffled else votes, scores, config)
-
-
-def answered(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Sequence[Attempt]:
-    """Maj@N or RM@N."""
-    return best_of_n(scope, policy, tasks, n=config.n, temperature=TEMPERATURE, choice=config.answer)
+    kept = right_places(shuffled(votes, it.round) if config.shuffled else votes)
+    return it.curate(top, [attempts[i] for i in kept], [scores[i] for i in kept], config)
 
 
 @recipe(
@@ -161,11 +149,11 @@ def answered(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config
     improves="weights, reward_model",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=HOME,
-    small=SMALL.on(task="chain?level=4").at(
+    home=HOME.at(rounds=1, samples=4, hidden=0.1, queries=32, n=4),
+    small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=4, epochs=1, rl_rounds=1, queries=4, group=4, band=[1, 3], n=2
     ),
-    demo=HOME.on(control_samples=2, threads=1, train=240, val=16, test=400).at(rounds=1, rl_rounds=0),
+    demo=HOME.on(threads=1, val=8, test=300).at(rounds=1, samples=3, hidden=0.1, rl_rounds=0, n=2),
     ablation={"shuffled": True},
     claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={
@@ -179,32 +167,34 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
     """Reward model and SFT by turns, then the reward model of the last SFT model, and GRPO with it."""
     count = round(len(tasks.train) * config.hidden)
     hidden, known = tasks.train[:count], tasks.train[count:]
+    reward, scorer, queries = RewardLearner(likelihood=True, epochs=1), policy, list[Task]()
+    how = Choosing(choice=config.answer, n=config.n)
     sft = SFT(epochs=config.epochs, lr=config.lr, start=Start.PREVIOUS)
     loop = run.iterations(config.rounds + config.rl_rounds)
     for it in islice(loop, config.rounds):
         attempts, verdicts = tried(it, policy, known, config.samples, config)
-        scorer = it.scope("reward").update(
-            RewardLearner(likelihood=True), policy, it.curate(rated, attempts, verdicts)
-        )
-        batch = it.curate(top, attempts, verdicts, scores_of(it, attempts, known, scorer), config)
+        scorer = it.scope("reward").update(reward, policy, it.curate(rated, attempts, verdicts))
+        right = [attempts[i] for i in right_places(verdicts)]
+        batch = it.curate(top, right, scores_of(it, right, known, scorer), config)
         if hidden:
             batch = merged(batch, guessed(it, policy, scorer, hidden, config))
         candidate = it.update(sft, policy, batch)
-        watch_reward(it, candidate, scorer, tasks.val, n=config.n, temperature=TEMPERATURE)
+        watch_reward(it, candidate, scorer, tasks.val, how)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
-
-    probe = run.scope("queries")
-    attempts, verdicts = tried(probe, policy, known, config.group, config)
-    scorer = probe.update(RewardLearner(likelihood=True), policy, probe.curate(rated, attempts, verdicts))
-    wanted = probe.curate(solved_between, attempts, verdicts, *config.band)
-    queries = [task for task in known if task.key in wanted]
-    grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.lr, kl=config.kl, reference=policy.weights)
+    if config.rl_rounds:
+        probe = run.scope("queries")
+        asked = known[: 3 * config.queries]  # a third of the tasks and more lie in the band
+        attempts, verdicts = tried(probe, policy, asked, config.group, config)
+        scorer = probe.update(reward, policy, probe.curate(rated, attempts, verdicts))
+        band = probe.curate(solved_between, attempts, verdicts, *config.band)
+        queries = [task for task in asked if task.key in band]
+    grpo = PolicyGradient(epochs=1, batch_size=64, lr=config.lr, reference=policy.weights)
     for it in loop if queries else ():
         asked = taken(queries, it.round - config.rounds, config.queries)
         attempts, verdicts = tried(it, policy, asked, config.group, config)
         batch = it.curate(advantages, attempts, verdicts, scores_of(it, attempts, asked, scorer), config)
         candidate = it.update(grpo, policy, batch)
-        watch_reward(it, candidate, scorer, tasks.val, n=config.n, temperature=TEMPERATURE)
+        watch_reward(it, candidate, scorer, tasks.val, how)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
     final = policy.with_part(scorer.parts[REWARD]) if REWARD in scorer.parts else policy
-    return final if config.answer is Choice.GREEDY else run.workflow(final, answered, config)
+    return final if config.answer is Choice.GREEDY else run.workflow(final, best_of_n, how)
