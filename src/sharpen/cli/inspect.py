@@ -16,7 +16,6 @@ def evaluate(
     *,
     request: Annotated[Request, Parameter(name="*")] = NOTHING_ASKED,
     samples: int = 1,
-    temperature: float = 0.0,
     json: Json = False,
 ) -> None:
     """Score a model on a task's validation split, with an interval; the test split stays sealed.
@@ -25,12 +24,10 @@ def evaluate(
     ----------
     samples
         Attempts per task.
-    temperature
-        Sampling temperature; 0 is greedy.
     """
     from sharpen.experiment.evaluate import evaluate as score
 
-    report = score(request, samples=samples, temperature=temperature)
+    report = score(request, samples=samples)
     if json:
         print_json(report)
     else:

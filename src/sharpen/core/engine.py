@@ -105,6 +105,8 @@ class Engine:
     folder: Path
     listener: Listener
     decoding: Decoding = GREEDY
+    test_temperature: float = 0.0
+    """At which policies are scored."""
     gate: GateRule = field(default_factory=GateRule)
     budget: Budget = field(default_factory=Budget)
     chunk_rows: int = 256

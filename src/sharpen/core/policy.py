@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from pydantic import Field
@@ -48,8 +49,7 @@ class PromptForm(Record):
         """The prompt as plain text to be continued."""
         blocks = [self.instruction] if self.instruction else []
         blocks += [f"Q: {shot.question}\nA: {shot.response}" for shot in self.shots]
-        history = "\n".join(message.content for message in task.messages)
-        return "\n\n".join([*blocks, f"Q: {history}\nA:"])
+        return "\n\n".join([*blocks, *_exchanges(task.messages)])
 
     def messages(self, task: Task) -> tuple[Message, ...]:
         """The prompt as chat messages."""
@@ -58,6 +58,18 @@ class PromptForm(Record):
             head.append(Message(role=Role.USER, content=shot.question))
             head.append(Message(role=Role.ASSISTANT, content=shot.response))
         return (*head, *task.messages)
+
+
+def _exchanges(messages: Sequence[Message]) -> list[str]:
+    """`Q: ...\\nA: ...` blocks, one for each answer in a history; the last one is left open."""
+    blocks: list[str] = []
+    for answers, group in groupby(messages, key=lambda message: message.role is Role.ASSISTANT):
+        said = "\n".join(message.content for message in group)
+        if answers and blocks:
+            blocks[-1] += f" {said}"
+        else:
+            blocks.append(f"Q: {said}\nA:")
+    return blocks
 
 
 class Workflow(Record):

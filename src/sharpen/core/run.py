@@ -301,9 +301,12 @@ class Scope:
     def evaluate(
         self, policy: Policy, tasks: Sequence[Task], *, name: str, purpose: Purpose = Purpose.EVALUATION
     ) -> Scores:
-        """Score a policy on tasks, greedily. A policy's score on a named set is computed once per run."""
+        """Score a policy on tasks, by one attempt each at the run's test temperature.
+
+        A policy's score on a named set is computed once per run.
+        """
         place = Scope(self._engine, f"evaluate/{name}/{policy.version}", purpose=purpose)
-        attempts = place.attempt(policy, tasks, temperature=0.0)
+        attempts = place.attempt(policy, tasks, temperature=self._engine.test_temperature)
         verdicts = place.judge(attempts, tasks)
         return Scores(tuple(value_of(verdict) for verdict in verdicts), attempts, verdicts)
 

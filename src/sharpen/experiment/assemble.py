@@ -88,6 +88,7 @@ class Setup(Opened):
                 "chunk_rows": self.chunk_rows,
                 "lora_rank": self.lora_rank,
                 "seed": spec.seed,
+                "test_temperature": spec.test_temperature,
                 "gate": spec.gate,
                 "control_samples": spec.control_samples,
                 "threads": self.threads,

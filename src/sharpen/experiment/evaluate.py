@@ -51,7 +51,7 @@ class Evaluation(Record):
         ]
 
 
-def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluation:
+def evaluate(request: Request, *, samples: int) -> Evaluation:
     """Sample the validation tasks and judge them."""
     with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
         opened = open_policy(request, pool)
@@ -63,7 +63,7 @@ def evaluate(request: Request, *, samples: int, temperature: float) -> Evaluatio
             for task in tasks
             for index in range(samples)
         ]
-        decoding = Decoding(temperature=temperature, max_tokens=opened.max_tokens)
+        decoding = Decoding(temperature=request.test_temperature, max_tokens=opened.max_tokens)
         attempts = actor.act(opened.policy, jobs, decoding)
         verdicts = opened.verifier.judge(
             [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)], store.get

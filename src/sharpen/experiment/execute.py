@@ -135,6 +135,7 @@ def _engine(
         folder=folder,
         listener=listener,
         decoding=Decoding(max_tokens=setup.max_tokens),
+        test_temperature=setup.spec.test_temperature,
         gate=GateRule(mode=setup.spec.gate),
         budget=setup.spec.budget,
         chunk_rows=setup.chunk_rows,

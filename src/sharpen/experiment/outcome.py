@@ -49,7 +49,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
     delta = paired_delta(before.values, after.values)
     controls = Controls(
         no_update=_no_update(run, start, test, after),
-        more_samples=_more_samples(run, setup, start, test, before, after),
+        more_samples=_more_samples(run, setup, start, test, after, _affordable(engine, start, final, before)),
     )
     weights = final.weights
     wall, start_seconds = _wall(engine)
@@ -133,10 +133,9 @@ def _no_update(run: Run, start: Policy, test: Sequence[Task], after: Scores) -> 
 
 
 def _more_samples(
-    run: Run, setup: Setup, start: Policy, test: Sequence[Task], before: Scores, after: Scores
+    run: Run, setup: Setup, start: Policy, test: Sequence[Task], after: Scores, affordable: int
 ) -> Control:
     """The start policy with as many samples as the method's budget pays for."""
-    affordable = _affordable(run, before, after)
     samples = min(affordable, setup.spec.control_samples)
     place = run.scope("more-samples", purpose=Purpose.CONTROL)
     attempts = place.attempt(start, test, samples=samples, temperature=_MAJORITY_TEMPERATURE)
@@ -156,19 +155,25 @@ def _more_samples(
     )
 
 
-def _affordable(run: Run, before: Scores, after: Scores) -> int:
+def _affordable(engine: Engine, start: Policy, final: Policy, before: Scores) -> int:
     """Passes over the test tasks that all the method did would pay for, its work at test time included.
 
     Where attempts have no tokens, their steps are counted.
     """
-    used = run.used(Purpose.METHOD)
-    one_pass = sum(attempt.token_count for attempt in before.attempts)
-    at_test = sum(attempt.token_count for attempt in after.attempts) - one_pass
+    used, _ = engine.used[Purpose.METHOD]
+    one_pass = _test_tokens(engine, start)
+    at_test = _test_tokens(engine, final) - one_pass
     work = used.sampled_tokens + _TRAIN_COST * used.trained_tokens + max(0, at_test)
     if not one_pass:
         one_pass = sum(attempt.steps for attempt in before.attempts)
         work += used.environment_steps
     return max(1, ceil(work / max(1, one_pass)))
+
+
+def _test_tokens(engine: Engine, policy: Policy) -> int:
+    """Tokens that a policy drew on the test tasks, in every step of its workflow."""
+    prefix = f"evaluate/test/{policy.version}/"
+    return sum(row.entry.usage.sampled_tokens for row in engine.journal if row.entry.key.startswith(prefix))
 
 
 Picking = Callable[[Sequence[str | None], Sequence[Verdict]], float | None]

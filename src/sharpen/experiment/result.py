@@ -66,7 +66,7 @@ class Round(Record):
     exploration: Exploration | None
     """Of the attempts at training tasks."""
     val: Interval | None
-    """Greedy score of the policy that the round ended with."""
+    """Score of the policy that the round ended with."""
     gate: GateReport | None
     learner: Mapping[str, JsonValue] = Field(default_factory=dict)
     measures: Mapping[str, float] = Field(default_factory=dict)

@@ -44,6 +44,8 @@ class Request(Record):
     """Text before the examples."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest response."""
+    test_temperature: float = Field(default=0.0, ge=0)
+    """Temperature at which policies are scored; 0 is greedy, 1 is what the model draws by itself."""
     gate: GateMode = GateMode.OBSERVE
     """Adopt every candidate and only measure, or adopt accepted ones only."""
     control_samples: int = Field(default=64, ge=1)

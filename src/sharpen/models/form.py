@@ -23,6 +23,7 @@ _KNOWN = {
     "bargainer": DefaultForm(shots=0),
     "bargainer-weak": DefaultForm(shots=0),
     "seeker": DefaultForm(shots=0),
+    "offhand": DefaultForm(shots=0),
     "scripted": DefaultForm(shots=0),
     "none": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),

@@ -41,7 +41,7 @@ def write_samples(folder: Path, result: Result) -> Path | None:
 
 
 def _test_attempts(folder: Path) -> dict[str, tuple[Attempt, ...]]:
-    """Policy -> its greedy attempts at the test tasks, in order."""
+    """Policy -> its attempts at the test tasks, in order."""
     store, found = ArtifactStore(folder / "store"), dict[str, tuple[Attempt, ...]]()
     for row in read_rows(folder):
         place, _, rest = row.entry.key.partition("/")

@@ -1,0 +1,89 @@
+"""A question put once more, with the first answer in the dialogue and no word on whether it was right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.records import Record
+from sharpen.core.task import Message, Role, Task
+from sharpen.core.verdict import Verdict, value_of
+
+
+class Wording(StrEnum):
+    """How a question is put again."""
+
+    NEUTRAL = "neutral"
+    """The same question, word for word."""
+    CONFIDENT = "confident"
+    """With the advice to trust the first answer."""
+    CRITICAL = "critical"
+    """With the advice to doubt it."""
+
+
+ADVICE = {
+    Wording.NEUTRAL: "",
+    Wording.CONFIDENT: "Trust your first answer, and change it only if you are sure that it is wrong.",
+    Wording.CRITICAL: "Doubt your first answer, look for a mistake in it, and answer anew.",
+}
+
+
+def asked_again(task: Task, answer: str, wording: Wording = Wording.NEUTRAL) -> Task:
+    """The task with an answer to its question in the dialogue, and the question after it once more.
+
+    Reference and metadata stay, so the same verifier judges the second answer. Prompt forms render the
+    dialogue: as `Q: ...\\nA: ...` blocks in the plain style, as user and assistant turns in the chat style.
+    """
+    question = task.messages[-1]
+    advice = ADVICE[wording]
+    again = question.model_copy(
+        update={"content": f"{question.content}\n{advice}" if advice else question.content}
+    )
+    said = Message(role=Role.ASSISTANT, content=answer.strip())
+    return task.model_copy(update={"messages": (*task.messages, said, again)})
+
+
+def all_asked_again(
+    tasks: Sequence[Task], firsts: Sequence[Attempt], wording: Wording = Wording.NEUTRAL
+) -> tuple[Task, ...]:
+    """One dialogue per first answer, in order; equal answers to one question make equal tasks.
+
+    KeyError if an attempt is at none of the tasks.
+    """
+    by_key = {task.key: task for task in tasks}
+    return tuple(asked_again(by_key[first.task], first.response, wording) for first in firsts)
+
+
+def answered(context: Attempt, words: Attempt) -> Attempt:
+    """The one attempt's prompt, answered with the other's words, token for token."""
+    return context.model_copy(
+        update={
+            "turns": (context.turns[0], *words.turns[1:]),
+            "stop": words.stop,
+            "provenance": Provenance.SPLICED,
+        }
+    )
+
+
+class Pair(Record):
+    """A first answer and the second one, with what is held of both."""
+
+    first: Attempt
+    second: Attempt
+    right: bool
+    """Whether the first answer is held to be right."""
+    mended: bool
+    """Whether the second answer is held to be right."""
+
+
+def pairs_of(
+    first: Sequence[Attempt], marks: Sequence[Verdict], second: Sequence[Attempt], after: Sequence[Verdict]
+) -> tuple[Pair, ...]:
+    """Answers with their successors; pairs with an unknown verdict are left out."""
+    values = zip(map(value_of, marks), map(value_of, after), strict=True)
+    return tuple(
+        Pair(first=one, second=two, right=a > 0.5, mended=b > 0.5)
+        for one, two, (a, b) in zip(first, second, values, strict=True)
+        if a is not None and b is not None
+    )
