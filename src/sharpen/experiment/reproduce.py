@@ -130,7 +130,7 @@ def reproduce(
     found: dict[tuple[int, str], Finished] = {}
     for seed in seeds:
         for arm, own in settings.items():
-            spec = _drawn_anew(_at_home(recipe, own, seed))
+            spec = _drawn_anew(_at_home(name, recipe.home, own, seed))
             folder = runs / f"{recipe.name}-s{seed}-{arm.replace(' ', '-')}"
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
@@ -140,12 +140,12 @@ def reproduce(
     return known
 
 
-def _at_home(recipe: Recipe, own: Baseline, seed: int) -> RunSpec:
+def _at_home(name: str, home: Setting, own: Baseline, seed: int) -> RunSpec:
     """The run of an arm in the place where the claim is tested."""
     if isinstance(own, Rival):
-        place = Setting(request=recipe.home.request, config=own.config)
+        place = Setting(request=home.request, config=own.config)
         return RunSpec.at(own.recipe, place, {"seed": seed})
-    return RunSpec.at(recipe.name, recipe.home.at(**own), {"seed": seed})
+    return RunSpec.at(name, home.at(**own), {"seed": seed})
 
 
 def _drawn_anew(spec: RunSpec) -> RunSpec:

@@ -1,8 +1,7 @@
 """EvolveR: a policy trained by reinforcement while it can consult what it learnt from its own episodes.
 
-Paper: "EvolveR: Self-Evolving LLM Agents through an Experience-Driven Lifecycle", arXiv 2510.16079. Code:
-Edaizi/EvolveR. Each round, online: G episodes a question, in which asking the library of principles is an
-action; then GRPO (clipped ratio, KL to the start policy, what the tools said masked out) on
+Paper: "EvolveR: Self-Evolving LLM Agents through an Experience-Driven Lifecycle", arXiv 2510.16079. Each
+round, online: G episodes a question, in which asking the library is an action; then GRPO (with KL) on
 
     R = (EM + 0.1 F) / 1.1,    A_i = (R_i - mean R) / (std R + 1e-6).
 

@@ -17,8 +17,7 @@ stands for the experts. Only how captions are read is trained on the rewards: tr
 paper does, decayed into noise that the rewards like. m runs over the first 7 of 10 steps, as layout is
 decided early (the paper: 30 to 39 of 40); the rewards learn from such half-denoised pictures, too, and the
 base's own pictures are denoised alongside. Newcomers are compared with the top picture, too. Left out: Omost,
-EMA. Expected: the mean of the aspects rises. Ablation `ranks="shuffled"`: marks are dealt out at random
-before the rewards are trained, and nothing is gained.
+EMA. Expected: the mean of the aspects rises. Ablation `ranks="shuffled"`: marks are dealt out at random.
 """
 
 from __future__ import annotations
