@@ -111,6 +111,16 @@ def test_a_users_own_file_and_verifier(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_the_list_of_recipes_says_what_each_needs_and_found(tmp_path: Path) -> None:
+    results = Path(__file__).parent.parent / "results"
+    told = json.loads(sharpen("recipes", "--results", str(results), "--json").stdout)
+    by_slug = {one["slug"]: one for one in told}
+    assert by_slug["star"]["verdict"] == "reproduced" and by_slug["star"]["date"]
+    assert by_slug["grpo"]["needs"] == ["logprobs", "train"] and by_slug["grpo"]["sees"] == ["label"]
+    bare = json.loads(sharpen("recipes", "--results", str(tmp_path), "--json").stdout)
+    assert all(one["verdict"] is None and one["paper"] and one["summary"] for one in bare)
+
+
 def test_dry_run_predicts_and_stops(tmp_path: Path) -> None:
     done = sharpen("run", "b-star", "--task", "chain", "--dry-run", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -145,6 +155,7 @@ BAD = {
     "unknown option": ["run", "star", "--tusk", "chain"],
     "value out of range": ["run", "star", "--task", "chain", "--samples", "0"],
     "bad budget": ["run", "star", "--task", "chain", "--budget", "sampled_token=2"],
+    "model without weights": ["run", "grpo", "--task", "chain", "--model", "none"],
     "forbidden channel": ["run", "star", "--task", "chain", "--forbid", "label"],
     "no run there": ["show", "nowhere"],
     "nothing to resume": ["resume", "nowhere"],

@@ -59,7 +59,7 @@ class Rival(Record):
     recipe: str
     """Its name."""
     config: Mapping[str, JsonValue] = Field(default_factory=dict)
-    """Its settings."""
+    """Settings of it that differ from those of its own home."""
 
 
 Baseline = Mapping[str, JsonValue] | Rival

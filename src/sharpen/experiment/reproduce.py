@@ -143,8 +143,8 @@ def reproduce(
 def _at_home(name: str, home: Setting, own: Baseline, seed: int) -> RunSpec:
     """The run of an arm in the place where the claim is tested."""
     if isinstance(own, Rival):
-        place = Setting(request=home.request, config=own.config)
-        return RunSpec.at(own.recipe, place, {"seed": seed})
+        settings = {**load_recipe(own.recipe).home.config, **own.config}
+        return RunSpec.at(own.recipe, Setting(request=home.request, config=settings), {"seed": seed})
     return RunSpec.at(name, home.at(**own), {"seed": seed})
 
 

@@ -102,7 +102,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], adv
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=128, val=16, test=160).at(iterations=2),
+    demo=GROUPS.on(train=288, val=16, test=240).at(iterations=4),
     ablation={"labels": "shuffled"},
     claim="Rewards compared within groups of one's own answers raise held-out accuracy.",
 )

@@ -69,7 +69,7 @@ class Config(Record):
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=128, val=16, test=160).at(iterations=2),
+    demo=GROUPS.on(train=288, val=16, test=240).at(iterations=4),
     ablation={"labels": "shuffled"},
     claim="Learning from wrong answers as well as right ones beats learning from right ones alone.",
     arms={

@@ -26,6 +26,7 @@ FAMILIES = Setting(
 """Many questions of eight families of reasoning-gym in equal shares, for policies that are programs."""
 
 GROUPS = Setting(
-    request={"task": "equation?level=4", "train": 480, "val": 64, "test": 400, "test_temperature": 1.0}
+    request={"task": "equation?level=4", "train": 576, "val": 64, "test": 400, "test_temperature": 1.0},
+    config={"iterations": 6, "prompts": 96, "group": 4, "mini_batch": 16, "lr": 5e-5},
 )
 """Short questions, of whose answers the shipped model draws four in ten right; scored as they are drawn."""
