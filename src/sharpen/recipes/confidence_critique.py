@@ -18,8 +18,7 @@ gain is over what a user had; its Acc2 stands in the rounds' measures, on val.
 Expected: CL stays near 1 and CS rises from 0 to about a half, so Acc2 rises far above Acc1 of plain SFT,
 which does not rise; CST alone does nearly as well here. The model `offhand` gives the steps after its answer,
 so a second answer can use what the first one worked out: this is what there is to learn.
-Ablation: `labels = "shuffled"` sorts by verdicts on other answers; nothing is learnt. With `shown = "random"`
-the dialogues that are trained on show an answer to another question, and the gain is gone as well.
+Ablation: `labels = "shuffled"` sorts by verdicts on other answers. `shown = "random"` trains on others' answers.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from pydantic import Field
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
-from sharpen.core.recipe import Setting, recipe
+from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
@@ -166,6 +165,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     paper="arXiv 2412.19513",
     improves="weights",
     sees=Channel.LABEL,
+    needs=(Need.TRAIN,),
     home=PLACE.on(train=100, val=16, test=200, control_samples=4).at(steps=20),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(steps=2, samples=2),
     demo=PLACE.on(train=50, val=2, test=40, control_samples=2, threads=1).at(iterations=1, steps=16),
