@@ -18,7 +18,7 @@ gain is over what a user had; its Acc2 stands in the rounds' measures, on val.
 Expected: CL stays near 1 and CS rises from 0 to about a half, so Acc2 rises far above Acc1 of plain SFT,
 which does not rise; CST alone does nearly as well here. The model `offhand` gives the steps after its answer,
 so a second answer can use what the first one worked out: this is what there is to learn.
-Ablation: `labels = "shuffled"` sorts by verdicts on other answers. `shown = "random"` trains on others' answers.
+Ablation: `labels = "shuffled"` sorts by verdicts on other answers; `shown = "random"` shows other answers.
 """
 
 from __future__ import annotations
