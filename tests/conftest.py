@@ -1,4 +1,16 @@
+"""Where helpers are found, and which tests share a worker."""
+
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests stay together, for its fixtures' sake; where each recipe is tested, a recipe's do."""
+    for item in items:
+        recipe = getattr(item, "callspec", None)
+        name = recipe.params.get("name") if recipe and item.path.stem == "test_recipes" else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{name or 'all'}"))
