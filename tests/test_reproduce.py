@@ -64,9 +64,15 @@ def test_runs_every_arm_once_and_keeps_what_people_wrote(tmp_path: Path) -> None
         yield listener
         new.append(listener.new)
 
-    def go(seeds: range) -> Reproduction:
+    def go(seeds: range, arms: tuple[str, ...] = (), quick: bool = False) -> Reproduction:
         return reproduce(
-            str(file), seeds=seeds, runs=tmp_path / "runs", out=tmp_path / "out", listening=listening
+            str(file),
+            seeds=seeds,
+            runs=tmp_path / "runs",
+            out=tmp_path / ("quick" if quick else "out"),
+            listening=listening,
+            arms=arms,
+            quick=quick,
         )
 
     first = go(range(1))
@@ -79,6 +85,11 @@ def test_runs_every_arm_once_and_keeps_what_people_wrote(tmp_path: Path) -> None
     second = go(range(2))
     assert second.tried == ("a lower rate",) and second.seeds == (0, 1) and len(titles) == 9
     assert new[3:6] == [0, 0, 0] and all(new[6:])
+    assert second.command == "sharpen reproduce nothing --seeds 2"
+    third = go(range(3, 4), ("other",), quick=True)
+    assert third.command == "sharpen reproduce nothing --seeds 1 --first-seed 3 --quick"
+    with pytest.raises(BadInput, match="no such arm"):
+        go(range(1), ("another",))
 
 
 class Counting(StopAfter):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from sharpen.cli.output import Json, print_json
 
@@ -15,8 +18,10 @@ def reproduce(
     *,
     seeds: int = 3,
     first_seed: int = 0,
+    arms: tuple[str, ...] = (),
+    quick: Annotated[bool, Parameter(negative="")] = False,
     runs: Path = Path("runs/reproduce"),
-    out: Path = Path("results"),
+    out: Path | None = None,
     json: Json = False,
 ) -> None:
     """Test a recipe's claim: method, baselines at the same budget, ablation, over seeds; with a verdict.
@@ -31,10 +36,14 @@ def reproduce(
         Number of seeds.
     first_seed
         The lowest seed.
+    arms
+        Baselines to run; all if unset. Method and ablation always run.
+    quick
+        The recipe's demonstration in place of its home: a first look in minutes.
     runs
         Folder for the runs.
     out
-        Folder for RECIPE.json.
+        Folder for RECIPE.json; `results`, or the folder of the runs with --quick.
     """
     from rich.console import Console
 
@@ -56,7 +65,13 @@ def reproduce(
             live.close()
 
     found = test_claim(
-        recipe, seeds=range(first_seed, first_seed + seeds), runs=runs, out=out, listening=listening
+        recipe,
+        seeds=range(first_seed, first_seed + seeds),
+        runs=runs,
+        out=out or (runs if quick else Path("results")),
+        listening=listening,
+        arms=arms,
+        quick=quick,
     )
     if json:
         print_json(found)

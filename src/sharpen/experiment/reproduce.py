@@ -115,37 +115,51 @@ def reproduce(
     runs: Path,
     out: Path,
     listening: Callable[[str], AbstractContextManager[Listener]],
+    arms: Sequence[str] = (),
+    quick: bool = False,
 ) -> Reproduction:
     """Run all arms for all seeds and write `out`/NAME.json after each seed; finished runs are not run again.
 
-    `listening` makes the listener of a run from its title.
+    `listening` makes the listener of a run from its title. `arms` names the baselines that are run, all if it
+    is empty; `quick` takes the place in which the recipe is demonstrated instead of its home.
     """
     recipe = load_recipe(name)
-    if not recipe.ablation or not recipe.home.request:
+    place = recipe.demo if quick else recipe.home
+    if not recipe.ablation or not place.request:
         raise BadInput(
             "recipe", name, "declares no home or no ablation", remedy="give @recipe(home=..., ablation=...)"
         )
-    settings: dict[str, Baseline] = {METHOD: {}, **recipe.arms, ABLATION: recipe.ablation}
+    settings: dict[str, Baseline] = {METHOD: {}, **_chosen(recipe, arms), ABLATION: recipe.ablation}
     path = out / f"{recipe.name}.json"
     found: dict[tuple[int, str], Finished] = {}
     for seed in seeds:
         for arm, own in settings.items():
-            spec = _drawn_anew(_at_home(name, recipe.home, own, seed))
-            folder = runs / f"{recipe.name}-s{seed}-{arm.replace(' ', '-')}"
+            spec = _drawn_anew(_at(name, place, own, seed))
+            folder = runs / f"{recipe.name}{'-quick' * quick}-s{seed}-{arm.replace(' ', '-')}"
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
                 found[seed, arm] = _run(spec, folder, listener)
-        known = summary(recipe, settings, found, tried=_tried(path))
+        known = summary(recipe, settings, found, tried=_tried(path), quick=quick)
         write_atomic(path, known.model_dump_json(indent=1).encode() + b"\n")
     return known
 
 
-def _at_home(name: str, home: Setting, own: Baseline, seed: int) -> RunSpec:
+def _chosen(recipe: Recipe, arms: Sequence[str]) -> dict[str, Baseline]:
+    """The baselines of those names, in the recipe's order; all if none is named."""
+    for arm in arms:
+        if arm not in recipe.arms:
+            raise BadInput(
+                "arms", arm, f"{recipe.name} has no such arm", remedy=f"one of: {list(recipe.arms)}"
+            )
+    return {arm: own for arm, own in recipe.arms.items() if arm in arms or not arms}
+
+
+def _at(name: str, place: Setting, own: Baseline, seed: int) -> RunSpec:
     """The run of an arm in the place where the claim is tested."""
     if isinstance(own, Rival):
         settings = {**load_recipe(own.recipe).home.config, **own.config}
-        return RunSpec.at(own.recipe, Setting(request=home.request, config=settings), {"seed": seed})
-    return RunSpec.at(name, home.at(**own), {"seed": seed})
+        return RunSpec.at(own.recipe, Setting(request=place.request, config=settings), {"seed": seed})
+    return RunSpec.at(name, place.at(**own), {"seed": seed})
 
 
 def _drawn_anew(spec: RunSpec) -> RunSpec:
@@ -185,13 +199,14 @@ def summary(
     found: Mapping[tuple[int, str], Finished],
     *,
     tried: tuple[str, ...],
+    quick: bool,
 ) -> Reproduction:
     """What finished runs say of the claim."""
     seeds = tuple(dict.fromkeys(seed for seed, _ in found))
     first = found[seeds[0], METHOD].result
     after = {arm: [found[seed, arm].after for seed in seeds] for arm in settings}
     scores = {BEFORE: [found[seed, METHOD].before for seed in seeds], **after}
-    against = next(iter(recipe.arms), BEFORE)
+    against = next((arm for arm in recipe.arms if arm in settings), BEFORE)
     effect = difference(scores[METHOD], scores[against])
     ablation = difference(scores[ABLATION], scores[against])
     arms = {arm: Arm(**dict(_level(rows))) for arm, rows in scores.items()}
@@ -208,7 +223,7 @@ def summary(
         effect=effect,
         gain=difference(scores[METHOD], scores[BEFORE]),
         ablation=ablation,
-        task=str(recipe.home.request["task"]),
+        task=str((recipe.demo if quick else recipe.home).request["task"]),
         model=first.spec.model,
         sizes=(first.spec.train, first.spec.val, first.spec.test),
         seeds=seeds,
@@ -217,11 +232,20 @@ def summary(
         budget=_mean_usage([found[seed, METHOD].result for seed in seeds]),
         hardware={**first.hardware, "machine": platform.machine()},
         versions=first.versions,
-        command=f"sharpen reproduce {recipe.name} --seeds {len(seeds)}",
+        command=_command(recipe, settings, seeds, quick=quick),
         commit=_commit(),
         date=date.today().isoformat(),
         tried=tried,
     )
+
+
+def _command(recipe: Recipe, settings: Mapping[str, Baseline], seeds: Sequence[int], *, quick: bool) -> str:
+    words = [f"sharpen reproduce {recipe.name} --seeds {len(seeds)}"]
+    words += [f"--first-seed {seeds[0]}"] if seeds[0] else []
+    words += [f"--arms {arm!r}" for arm in recipe.arms if arm in settings] * (
+        len(settings) < len(recipe.arms) + 2
+    )
+    return " ".join([*words, *["--quick"] * quick])
 
 
 def verdict(effect: Interval, ablation: Interval) -> Finding:
