@@ -61,6 +61,7 @@ class Row(Record):
     before: float | None
     after: float | None
     more_samples: float | None
+    """Of the method alone."""
     measures: Mapping[str, float]
     """The method's own numbers of the last round."""
     facts: Mapping[str, tuple[float | None, float | None]]
@@ -135,6 +136,8 @@ def reproduce(
     for seed in seeds:
         for arm, own in settings.items():
             spec = _drawn_anew(_at(name, place, own, seed))
+            if arm != METHOD:  # only the method's control is asked for
+                spec = spec.model_copy(update={"control_samples": 1})
             folder = runs / f"{recipe.name}{'-quick' * quick}-s{seed}-{arm.replace(' ', '-')}"
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
@@ -293,7 +296,7 @@ def _row(seed: int, arm: str, result: Result) -> Row:
         arm=arm,
         before=result.test.before.mean,
         after=result.test.after.mean,
-        more_samples=result.controls.more_samples.mean,
+        more_samples=result.controls.more_samples.mean if arm == METHOD else None,
         measures=result.rounds[-1].measures if result.rounds else {},
         facts={name: (change.before.mean, change.after.mean) for name, change in changes},
         seconds=round(result.wall_seconds, 1),
