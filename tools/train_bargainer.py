@@ -19,17 +19,17 @@ from typing import NamedTuple
 
 import torch
 from bargaining_transcripts import EMPTY_WORDS, MOST_EARLIER, UNADVISED, Kind, Transcript, transcript
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors
-from tokenizers.models import WordLevel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from train_tiny import BOS, EOS, IGNORED, PAD, SPECIAL, build_optimizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from train_tiny import IGNORED, build_optimizer
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from word_level import BOS, EOS, PAD, SPECIAL, decoder, tokenizer_of
 
 from sharpen.core.seeds import seed_for
 from sharpen.environments.bargaining_coach import SPOKEN, Advice
 from sharpen.tasks.bargaining import ITEMS, Temper
 
+CONTEXT = 1024
 MODELS = Path(__file__).parents[1] / "src" / "sharpen" / "models"
 FOLDERS = {Kind.FOLLOWS: MODELS / "bargainer", Kind.DEAF: MODELS / "bargainer_weak"}
 FIRST_SHARE = 0.25
@@ -59,41 +59,12 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     words = sorted({piece.strip(" ") for piece in re.findall(PIECE, text)} - {""})
     spaced = [f" {word}" for word in words if not word.startswith("\n")]
     vocabulary = {token: index for index, token in enumerate([*SPECIAL, " ", *words, *spaced])}
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", BOS)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=1024,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer_of(vocabulary, PIECE, context=CONTEXT)
 
 
 def build_model(vocabulary: int) -> LlamaForCausalLM:
     """Make an untrained decoder of 0.25 M parameters."""
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=80,
-            intermediate_size=192,
-            num_hidden_layers=3,
-            num_attention_heads=5,
-            num_key_value_heads=5,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            pad_token_id=PAD,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-        )
-    )
+    return decoder(vocabulary, hidden=80, inner=192, layers=3, heads=5, context=CONTEXT)
 
 
 def order_numbers(model: LlamaForCausalLM, words: dict[str, int]) -> None:

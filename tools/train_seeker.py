@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors
-from tokenizers.models import WordLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from word_level import SPECIAL, decoder, tokenizer_of
 
 from sharpen.actors.episodes import begin
 from sharpen.actors.scripted import played
@@ -38,7 +37,7 @@ from sharpen.stores.distil import by_template, match_question, raw, summary_ques
 from sharpen.stores.memory import Item, Leaning
 
 FOLDER = Path(__file__).parents[1] / "src" / "sharpen" / "models" / "seeker"
-SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+CONTEXT = 512
 MARKS = (
     "\n\nQ: ",
     "Q: ",
@@ -61,43 +60,14 @@ POLICY = Policy(model="seeker", base="seeker")
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Marks, tags, words of rules and names are tokens; everything else goes by character."""
-    tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="<unk>"))
     longest_first = sorted(PIECES, key=lambda piece: (-len(piece), piece))
     pattern = "|".join([*longest_first, r"[\s\S]"])
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", 1)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=512,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer_of(VOCABULARY, pattern, context=CONTEXT)
 
 
 def build_model() -> LlamaForCausalLM:
     """Make an untrained decoder of half a million parameters."""
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(VOCABULARY),
-            hidden_size=96,
-            intermediate_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    )
+    return decoder(len(VOCABULARY), hidden=96, inner=256, layers=4, heads=4, context=CONTEXT)
 
 
 @dataclass

@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from measure_tiny import FAMILIES, FOLDER, Cell, draw, evaluation_set, glance, measure_folder
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors
-from tokenizers.models import WordLevel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from word_level import BOS, EOS, PAD, SPECIAL, decoder, tokenizer_of
 
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.tasks.base import Problem
@@ -33,8 +32,7 @@ LEVEL_MIX = (0.20, 0.30, 0.35, 0.12, 0.02, 0.01)
 FIRST_MIX = (0.55, 0.35, 0.10, 0.0, 0.0, 0.0)
 """The same for the first steps: single operations are learnt sooner from short solutions."""
 FIRST_STEPS = 1200
-SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
-PAD, BOS, EOS = 0, 1, 2
+CONTEXT = 512
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: index for index, token in enumerate((*SPECIAL, *sorted(CHARACTERS)))}
 IGNORED = -100
@@ -50,41 +48,12 @@ class Example(NamedTuple):
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Make a tokenizer in which every printable ASCII character and newline is one token."""
-    tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", BOS)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=512,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer_of(VOCABULARY, r"[\s\S]", context=CONTEXT)
 
 
 def build_model() -> LlamaForCausalLM:
     """Make an untrained decoder of 1.3 M parameters."""
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(VOCABULARY),
-            hidden_size=160,
-            intermediate_size=448,
-            num_hidden_layers=4,
-            num_attention_heads=5,
-            num_key_value_heads=5,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            pad_token_id=PAD,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-        )
-    )
+    return decoder(len(VOCABULARY), hidden=160, inner=448, layers=4, heads=5, context=CONTEXT)
 
 
 def encode(problem: Problem) -> Example:
