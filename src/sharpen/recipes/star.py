@@ -37,7 +37,7 @@ from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, merged, moved_to, rewards_of, unsolved
 from sharpen.learners.sft import SFT, Start
-from sharpen.tasks.settings import HOME, SMALL
+from sharpen.tasks.settings import DEMO, HOME, SMALL
 
 
 class Keep(StrEnum):
@@ -108,6 +108,7 @@ def keep_right(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config:
     needs=(Need.TRAIN,),
     home=HOME.at(iterations=2, samples=2, epochs=2, start="previous"),
     small=SMALL.at(iterations=2, samples=4, epochs=1, rationalize=True),
+    demo=DEMO.at(iterations=1, samples=2, epochs=2, start="previous"),
     ablation={"keep": "all"},
     claim="Fine-tuning on self-made solutions that turn out right raises held-out accuracy.",
 )

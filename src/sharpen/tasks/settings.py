@@ -7,6 +7,9 @@ from sharpen.core.recipe import Setting
 HOME = Setting(request={"task": "expression?level=4", "train": 360, "val": 64, "test": 400})
 """A level that the shipped model solves in part, with room both ways."""
 
+DEMO = HOME.on(train=160, val=16, test=160, test_temperature=1.0)
+"""The same level, scored as the model draws: what learning does to its draws shows on few tasks."""
+
 SMALL = Setting(
     request={"task": "chain?level=2", "train": 16, "val": 8, "test": 8, "control_samples": 2, "threads": 1}
 )
