@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from statistics import mean
 from typing import NamedTuple
@@ -14,9 +14,9 @@ from sharpen.core.records import Record
 from sharpen.core.run import Scope
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch, Item
-from sharpen.curation.select import taken
+from sharpen.curation.select import rewards_of, taken
 
 Rewards = tuple[float | None, ...]
 Estimator = Callable[[Sequence[str], Sequence[float | None]], tuple[float, ...]]
@@ -54,7 +54,7 @@ class Groups(NamedTuple):
     @property
     def rewards(self) -> Rewards:
         """The verifier's values; None where it failed."""
-        return tuple(map(value_of, self.verdicts))
+        return rewards_of(self.verdicts)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -68,15 +68,15 @@ class Groups(NamedTuple):
     @property
     def mixed(self) -> Groups:
         """The groups that are neither all right nor all wrong: others have nothing to compare."""
-        return self.within(0.0, 1.0, ends=False)
+        return self.only(task for task, rate in self.rates.items() if 0.0 < rate < 1.0)
 
-    def within(self, low: float, high: float, *, ends: bool = True) -> Groups:
-        """The groups whose mean reward lies between two bounds, with or without the bounds themselves."""
-        kept = {
-            task for task, rate in self.rates.items() if low < rate < high or (ends and rate in (low, high))
-        }
-        pairs = [(a, v) for a, v in zip(self.attempts, self.verdicts, strict=True) if a.task in kept]
-        return Groups(tuple(a for a, _ in pairs), tuple(v for _, v in pairs))
+    def only(self, tasks: Iterable[str]) -> Groups:
+        """The groups of these tasks."""
+        kept = set(tasks)
+        places = [place for place, attempt in enumerate(self.attempts) if attempt.task in kept]
+        return Groups(
+            tuple(self.attempts[place] for place in places), tuple(self.verdicts[place] for place in places)
+        )
 
 
 def gathered(
@@ -95,13 +95,7 @@ def gathered(
         found = Groups(found.attempts + fresh.attempts, found.verdicts + fresh.verdicts)
         if len(found.rates) >= groups:
             break
-    return _first(found, groups)
-
-
-def _first(found: Groups, count: int) -> Groups:
-    kept = set(list(found.rates)[:count])
-    pairs = [(a, v) for a, v in zip(found.attempts, found.verdicts, strict=True) if a.task in kept]
-    return Groups(tuple(a for a, _ in pairs), tuple(v for _, v in pairs))
+    return found.only(list(found.rates)[:groups])
 
 
 def labelled(groups: Groups, labels: Labels) -> Groups:

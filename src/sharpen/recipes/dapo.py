@@ -31,7 +31,8 @@ from sharpen.core.task import Channel, TaskSet
 from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch
-from sharpen.curation.groups import Groups, Labels, advantaged, gathered, labelled
+from sharpen.curation.groups import Labels, advantaged, gathered, labelled
+from sharpen.curation.select import rewards_of
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.tasks.settings import GROUPS, SMALL
 
@@ -70,10 +71,9 @@ def overlong(tokens: int, config: Config) -> float:
 
 def shaped(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: Config) -> Batch:
     """Answers weighted by the advantages of their shaped rewards."""
-    values = Groups(tuple(attempts), tuple(verdicts)).rewards
     rewards = [
         None if value is None else 2 * value - 1 - overlong(attempt.token_count, config)
-        for attempt, value in zip(attempts, values, strict=True)
+        for attempt, value in zip(attempts, rewards_of(verdicts), strict=True)
     ]
     return advantaged(attempts, rewards, group_advantages)
 

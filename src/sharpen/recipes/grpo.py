@@ -34,7 +34,8 @@ from sharpen.core.task import Channel, TaskSet
 from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import batch_standardised, centred, group_advantages, leave_one_out
 from sharpen.curation.batch import Batch
-from sharpen.curation.groups import Groups, Labels, advantaged, gathered, labelled
+from sharpen.curation.groups import Labels, advantaged, gathered, labelled
+from sharpen.curation.select import rewards_of
 from sharpen.learners.losses import Level
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.training import Normalisation
@@ -91,8 +92,7 @@ class Config(Record):
 
 def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], advantage: Advantage) -> Batch:
     """Answers weighted by their advantages."""
-    rewards = Groups(tuple(attempts), tuple(verdicts)).rewards
-    return advantaged(attempts, rewards, ESTIMATORS[advantage])
+    return advantaged(attempts, rewards_of(verdicts), ESTIMATORS[advantage])
 
 
 @recipe(

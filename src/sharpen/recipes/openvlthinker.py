@@ -39,6 +39,7 @@ from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.groups import Groups, Labels, advantaged, gathered, labelled
+from sharpen.curation.select import rewards_of
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT, Start
 from sharpen.tasks.settings import GROUPS
@@ -101,8 +102,7 @@ def difficulties(tasks: Sequence[Task], groups: Groups) -> list[list[str]]:
 def traces(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], cycle: int) -> Batch:
     """One right trace per question: the shortest in the first cycle, then the longest but one."""
     right: dict[str, list[Attempt]] = defaultdict(list)
-    groups = Groups(tuple(attempts), tuple(verdicts))
-    for attempt, reward in zip(attempts, groups.rewards, strict=True):
+    for attempt, reward in zip(attempts, rewards_of(verdicts), strict=True):
         if reward is not None and reward > 0.5:
             right[attempt.task].append(attempt)
     picked = (sorted(group, key=lambda a: a.token_count) for group in right.values())
@@ -111,7 +111,7 @@ def traces(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], cycle: int)
 
 def relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Batch:
     """Answers weighted by their advantages."""
-    return advantaged(attempts, Groups(tuple(attempts), tuple(verdicts)).rewards, group_advantages)
+    return advantaged(attempts, rewards_of(verdicts), group_advantages)
 
 
 def reinforced(
