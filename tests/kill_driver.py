@@ -1,16 +1,17 @@
-"""Runs a small experiment and kills its own process with SIGKILL at a chosen place.
+"""Runs a small experiment in a process of its own, which kills itself with SIGKILL at a chosen place.
 
-    python kill_driver.py RECIPE OUT PLACE
+Processes are forked from a server that has imported everything once.
 
-PLACE: `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
+A place is `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
 `replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, or `none`.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from sharpen.core.journal import Entry, Wall
@@ -47,8 +48,9 @@ class Listener:
             self.countdown.hit("row")
 
 
-def main() -> None:
-    recipe, out, place = sys.argv[1:4]
+def run(recipe: str, out: Path, place: str) -> None:
+    """The experiment, in the process that may die."""
+    os.setsid()
     kind, _, count = place.partition(":")
     countdown = Countdown(kind, int(count or 0))
     replace, write = os.replace, os.fsync
@@ -63,8 +65,21 @@ def main() -> None:
 
     Checkpoint.due = lambda self, step: True  # type: ignore[method-assign]  # after every optimizer step
     os.replace, os.fsync = counted_replace, counted_sync  # type: ignore[assignment]
-    execute(small_spec(recipe), Path(out), Listener(countdown))
+    execute(small_spec(recipe), out, Listener(countdown))
 
 
-if __name__ == "__main__":
-    main()
+def started(recipe: str, out: Path, place: str = "none") -> ForkServerProcess:
+    """The process, running."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "transformers", "sharpen.learners.fit", __name__])
+    process = context.Process(target=run, args=(recipe, out, place))
+    process.start()
+    return process
+
+
+def drive(recipe: str, out: Path, place: str = "none") -> bool:
+    """Run to the end; whether it died on the way."""
+    process = started(recipe, out, place)
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0

@@ -5,42 +5,36 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from helpers_run import contents
+from kill_driver import drive, started
 from sharpen.core.recipe import recipe_names
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 
-DRIVER = Path(__file__).parent / "kill_driver.py"
 PLACES = ["torn:1", "row:2", "replace:1", "row:3", "progress:1", "torn:1", "replace:1"]
 PLACES += ["row:1", "row:2", "torn:2", "progress:1", "replace:1", "torn:2"]
 """One after the other in one run; each counts from where the run then stands."""
 
 
-def drive(recipe: str, out: Path, place: str = "none") -> int:
-    command = [sys.executable, str(DRIVER), recipe, str(out), place]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("reference")
+    assert not drive("star", folder / "first")  # waits until everything is imported
     start = time.monotonic()
-    assert drive("star", folder) == 0
-    return folder, time.monotonic() - start
+    assert not drive("star", folder / "second")
+    seconds = time.monotonic() - start
+    assert contents(folder / "first") == contents(folder / "second")
+    return folder / "second", seconds
 
 
 def test_chosen_places(reference: tuple[Path, float], tmp_path: Path) -> None:
     """Thirteen kills in one run: between rows, in updates, in writes of checkpoints, before renames."""
-    kills = sum(drive("star", tmp_path, place) == -signal.SIGKILL for place in PLACES)
+    kills = sum(drive("star", tmp_path, place) for place in PLACES)
     assert kills >= 12
     drive("star", tmp_path)
     assert contents(tmp_path) == contents(reference[0])
@@ -50,12 +44,12 @@ def test_random_moments(reference: tuple[Path, float], tmp_path: Path) -> None:
     """Three kills of the whole process group at random moments of one run."""
     folder, seconds = reference
     moments = random.Random(7)
-    command = [sys.executable, str(DRIVER), "star", str(tmp_path), "none"]
     for _ in range(3):
-        child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        child = started("star", tmp_path)
         time.sleep(moments.uniform(0.2, 1.0) * seconds)
+        assert child.pid is not None
         os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        child.join()
     drive("star", tmp_path)
     assert contents(tmp_path) == contents(folder)
 
@@ -65,6 +59,6 @@ def test_every_recipe_survives_a_kill(recipe: str, tmp_path: Path) -> None:
     """In the middle of a write, against a run that was left alone."""
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     execute(small_spec(recipe), calm, StopAfter(None))
-    assert drive(recipe, killed, "torn:9") == -signal.SIGKILL
-    drive(recipe, killed)
+    assert drive(recipe, killed, "torn:9")
+    assert not drive(recipe, killed)
     assert contents(killed) == contents(calm)

@@ -17,9 +17,13 @@ from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import SharpenError
 from sharpen.core.policy import Policy
+from sharpen.core.recipe import Setting
 from sharpen.core.updater import Stopwatch, Updated, Workbench
 from sharpen.curation.advantages import batch_standardised, centred, group_advantages, leave_one_out
 from sharpen.curation.batch import Batch, Item
+from sharpen.experiment.check_recipe import StopAfter
+from sharpen.experiment.execute import execute
+from sharpen.experiment.spec import RunSpec
 from sharpen.learners.batch import Example
 from sharpen.learners.loss import token_loss
 from sharpen.learners.losses import KL, Level, clipped, kl, log_ratios, negative_aware
@@ -29,6 +33,7 @@ from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT
 from sharpen.learners.training import Normalisation
 from sharpen.models.hf import HFModel
+from sharpen.tasks.settings import GROUPS
 
 Estimator = Callable[[Sequence[str], Sequence[float | None]], tuple[float, ...]]
 ESTIMATORS: list[Estimator] = [group_advantages, centred, leave_one_out, batch_standardised]
@@ -229,3 +234,19 @@ def test_log_probabilities_that_belong_elsewhere_stop_the_training(model: HFMode
     assert fine.report["gap"]["mean"] <= 1e-4
     with pytest.raises(SharpenError, match="disagree"):
         trained(model, tmp_path / "shifted", 1)
+
+
+def test_one_step_a_round_on_standardised_rewards_and_on_implied_negatives_is_the_same_curve(
+    tmp_path: Path,
+) -> None:
+    recipe = str(Path(__file__).parent / "recipes" / "one_step.py")
+
+    def curve(loss: str) -> list[float]:
+        request = {**GROUPS.request, "train": 72, "val": 2, "test": 2, "control_samples": 1, "threads": 1}
+        spec = RunSpec.at(recipe, Setting(request=request, config={"loss": loss}), {"seed": 1})
+        rounds = execute(spec, tmp_path / loss, StopAfter(None)).rounds
+        return [item.exploration.pass_at_1 for item in rounds if item.exploration]
+
+    root, gradient = curve("root"), curve("gradient")
+    assert len(set(root)) == 3, "nothing was learnt"
+    assert root == pytest.approx(gradient, abs=0.011), "one answer of 96 may differ by rounding"

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
 from pathlib import Path
+
+from shipping import MODELS, ship
 
 from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import PromptForm
@@ -22,11 +23,10 @@ from sharpen.core.task import Task
 from sharpen.curation.asked_again import asked_again
 from sharpen.curation.select import written
 from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule, train
+from sharpen.learners.sft import SFT, Schedule
 from sharpen.models.hf import HFModel
 from sharpen.tasks.offhand import generate
 
-MODELS = Path(__file__).parents[1] / "src" / "sharpen" / "models"
 SHARES = (0.35, 0.45, 0.2)
 """Of the levels 1 to 3."""
 OTHER = 0.4
@@ -90,35 +90,13 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
-    output = options.work / "output"
-    output.mkdir(parents=True, exist_ok=True)
     model = HFModel.open(MODELS / "tiny", name="tiny", threads=1)
     count = options.steps * options.batch
     batch = Batch(tuple(example(options.seed, place, model, options.critical) for place in range(count)))
-    began = time.monotonic()
-
-    def progress(step: int, total: int, loss: float) -> None:
-        if step % 50 == 0:
-            print(f"step {step}/{total}  loss {loss:.4f}  {time.monotonic() - began:.0f} s", flush=True)
-
     learner = SFT(
         epochs=1, batch_size=options.batch, lr=options.lr, schedule=Schedule.LINEAR, warmup_steps=50
     )
-    train(
-        model,
-        learner,
-        batch,
-        start_weights=None,
-        optimizer_state=None,
-        seed=options.seed,
-        scratch=options.work,
-        output=output,
-        progress=progress,
-        should_stop=lambda: None,
-    )
-    model.module.half().save_pretrained(options.out)
-    (options.out / "generation_config.json").unlink(missing_ok=True)
-    model.tokenizer.save_pretrained(options.out)
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
 
 
 if __name__ == "__main__":

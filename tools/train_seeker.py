@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import random
 import string
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from shipping import MODELS, ship
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
@@ -31,12 +31,11 @@ from sharpen.environments.base import Hit
 from sharpen.environments.rules import NAMES, NOT, OPERATIONS, RULES, apply
 from sharpen.environments.tools import NOTHING, START
 from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule, train
+from sharpen.learners.sft import SFT, Schedule
 from sharpen.models.hf import HFModel
 from sharpen.stores.distil import by_template, match_question, raw, summary_question
 from sharpen.stores.memory import Item, Leaning
 
-FOLDER = Path(__file__).parents[1] / "src" / "sharpen" / "models" / "seeker"
 CONTEXT = 512
 MARKS = (
     "\n\nQ: ",
@@ -178,7 +177,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--warmup", type=int, default=100, help="steps")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="model folder to write")
+    parser.add_argument("--out", type=Path, default=MODELS / "seeker", help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/seeker"), help="folder of the checkpoint")
     parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     parser.add_argument("--examples", type=int, default=24_000)
@@ -193,40 +192,20 @@ def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
     torch.manual_seed(seed_for("seeker", "weights", options.seed) % 2**32)
-    untrained, output = options.work / "untrained", options.work / "output"
-    output.mkdir(parents=True, exist_ok=True)
+    untrained = options.work / "untrained"
     build_model().save_pretrained(untrained)
     build_tokenizer().save_pretrained(untrained)
     model = HFModel.open(options.start or untrained, name="seeker", threads=1)
     batch = Batch(tuple(example(options.seed, place, model) for place in range(options.examples)))
-    began = time.monotonic()
-
-    def progress(step: int, total: int, loss: float) -> None:
-        if step % 50 == 0:
-            print(f"step {step}/{total}  loss {loss:.4f}  {time.monotonic() - began:.0f} s", flush=True)
-
-    train(
-        model,
-        SFT(
-            epochs=options.epochs,
-            batch_size=options.batch,
-            lr=options.lr,
-            schedule=Schedule.LINEAR,
-            warmup_steps=options.warmup,
-            weight_decay=0.01,
-        ),
-        batch,
-        start_weights=None,
-        optimizer_state=None,
-        seed=options.seed,
-        scratch=options.work,
-        output=output,
-        progress=progress,
-        should_stop=lambda: None,
+    learner = SFT(
+        epochs=options.epochs,
+        batch_size=options.batch,
+        lr=options.lr,
+        schedule=Schedule.LINEAR,
+        warmup_steps=options.warmup,
+        weight_decay=0.01,
     )
-    model.module.half().save_pretrained(options.out)
-    (options.out / "generation_config.json").unlink(missing_ok=True)
-    build_tokenizer().save_pretrained(options.out)
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
 
 
 if __name__ == "__main__":
