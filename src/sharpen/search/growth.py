@@ -16,8 +16,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 S = TypeVar("S")
 Path = tuple[int, ...]
 """Which child, then which child of that one, ...; the root's is empty."""
-DECIMALS = 6
-"""Of priors and values: a batch's rounding must not decide where a tree grows."""
+DECIMALS = 4
+"""Of priors and values: where they are equal, a batch's rounding must not decide where a tree grows."""
 
 
 class Rule(StrEnum):

@@ -254,3 +254,12 @@ def _walked(row: Row[S]) -> Grown:
     ends = [place for place in row.kept if nodes[place].ended]
     best = max(ends or row.kept, key=lambda place: nodes[place].value)
     return Grown(row.name, nodes, tuple(row.growth.line(best))[::-1], 0)
+
+
+def searched(
+    world: World[S], roots: Sequence[tuple[str, S]], how: Mcts | Beam, *, batch: int = 64
+) -> list[Grown]:
+    """Search from every named root in the way that the settings are of."""
+    if isinstance(how, Mcts):
+        return climb(world, roots, how, batch=batch)
+    return beam(world, roots, how, batch=batch)

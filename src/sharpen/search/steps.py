@@ -15,7 +15,7 @@ from sharpen.core.run import Scope
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
 from sharpen.search.growth import Child
-from sharpen.search.lockstep import Beam, Leaf, Mcts, beam, climb
+from sharpen.search.lockstep import Beam, Leaf, Mcts, searched
 from sharpen.search.trees import Trees, recorded
 from sharpen.search.values import Values, valued
 
@@ -156,6 +156,4 @@ def search_steps(
         for task in tasks
     ]
     limited = how.model_copy(update={"depth": min(how.depth, steps.depth)})
-    if isinstance(limited, Mcts):
-        return Trees(items=tuple(map(recorded, climb(world, roots, limited, batch=batch))))
-    return Trees(items=tuple(map(recorded, beam(world, roots, limited, batch=batch))))
+    return Trees(items=tuple(map(recorded, searched(world, roots, limited, batch=batch))))

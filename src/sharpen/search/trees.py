@@ -46,6 +46,8 @@ class Tree(Record):
     nodes: tuple[TreeNode, ...]
     walk: tuple[int, ...]
     """The chosen line, from the root down."""
+    revisions: bool = False
+    """Whether each node but the root is a whole answer, which revises its parent's; else it is a step."""
 
     def line(self, number: int) -> tuple[int, ...]:
         """Nodes from the root down to one of them."""
@@ -77,8 +79,8 @@ class Tree(Record):
 
     @property
     def best(self) -> int:
-        """The ended node of highest value, the first of equals; the last of the walk if none has ended."""
-        ends = [number for number, node in enumerate(self.nodes) if node.ended]
+        """The whole answer of highest value, the first of equals; the last of the walk if there is none."""
+        ends = [n for n, node in enumerate(self.nodes) if n and (node.ended or self.revisions)]
         return max(ends, key=lambda n: self.nodes[n].value) if ends else self.walk[-1]
 
 
@@ -88,7 +90,7 @@ class Trees(Record):
     items: tuple[Tree, ...]
 
 
-def recorded(grown: Grown) -> Tree:
+def recorded(grown: Grown, *, revisions: bool = False) -> Tree:
     """A finished search over attempts as a record."""
     states: list[Attempt] = [node.state for node in grown.nodes]
     nodes = []
@@ -117,6 +119,7 @@ def recorded(grown: Grown) -> Tree:
         round=last.round,
         nodes=tuple(nodes),
         walk=grown.walk,
+        revisions=revisions,
     )
 
 
