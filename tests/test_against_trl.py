@@ -35,6 +35,7 @@ from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.preference import Facts, Preference, linked_pair
 from sharpen.learners.preference_losses import Shape
 from sharpen.learners.sft import SFT
+from sharpen.learners.spans import masked_before
 from sharpen.learners.training import Normalisation, Training
 from sharpen.models.hf import HFModel
 
@@ -225,16 +226,18 @@ def texts(examples: list[Example]) -> dict[str, Tensor]:
     return {
         "input_ids": padded([p + r for p, r in rows], kind=torch.long),
         "attention_mask": padded([[1.0] * len(p + r) for p, r in rows], kind=torch.long),
-        "completion_mask": padded([[0.0] * len(p) + [1.0] * len(r) for p, r in rows], kind=torch.long),
+        "completion_mask": padded([[0.0] * len(e.prompt_ids) + [*e.mask] for e in examples], kind=torch.long),
     }
 
 
+@pytest.mark.parametrize("masked", [0, 3])
 @pytest.mark.parametrize("name", PAIRED)
-def test_preferences(model: HFModel, examples: list[Example], tmp_path: Path, name: str) -> None:
+def test_preferences(model: HFModel, examples: list[Example], tmp_path: Path, name: str, masked: int) -> None:
+    """Of whole responses, and of what follows their first tokens."""
     options, settings = PAIRED[name]
-    both = sides(examples, examples[0].prompt_ids)
+    both = [masked_before(one, masked) for one in sides(examples, examples[0].prompt_ids)]
     references = [tuple(row[1] for row in example.inputs) for example in both]
-    sums = torch.tensor([sum(row) for row in references])
+    sums = torch.tensor([sum(row[masked:]) for row in references])
     inputs = {**texts(both), "ref_chosen_logps": sums[:1], "ref_rejected_logps": sums[1:]}
     other = DPOTrainer(
         model=model.module,

@@ -17,8 +17,8 @@ from sharpen.core.task import Task
 from sharpen.curation.asked_again import Wording, asked_again
 from sharpen.search.growth import Child
 from sharpen.search.lockstep import Beam, Leaf, Mcts, searched
-from sharpen.search.trees import Trees, recorded
-from sharpen.search.values import Values, valued
+from sharpen.search.trees import Trees, recorded, roots
+from sharpen.search.values import Standing, Values, valued
 
 
 class Revising(Record):
@@ -86,15 +86,8 @@ class RevisionWorld:
 
     def value(self, leaves: Sequence[tuple[Leaf, Attempt]], ended: Sequence[bool]) -> list[float]:
         """What every answer is worth; a root is worth nothing."""
-        asked = [place for place, (_, state) in enumerate(leaves) if state.turns]
-        states = [leaves[place][1] for place in asked]
-        worths = [0.0] * len(leaves)
-        whole, seeds = [True] * len(states), [0] * len(states)
-        if states:
-            values = valued(self.it, self.policy, states, whole, self.tasks, self.how.values, seeds=seeds)
-            for place, value in zip(asked, values, strict=True):
-                worths[place] = value
-        return worths
+        standing = [Standing(state, True, 0) for _, state in leaves]
+        return valued(self.it, self.policy, standing, self.tasks, self.how.values)
 
     def most_tokens(self, depth: int) -> int:
         """As many answers as are drawn, each as long as it may be."""
@@ -112,10 +105,6 @@ def search_revisions(
 ) -> Trees:
     """A tree of answers and their revisions for every task; call it by `it.search`."""
     world = RevisionWorld(it, policy, tasks, revising, it.random("revisions").getrandbits(62))
-    roots = [
-        (task.key, Attempt(task=task.key, index=0, policy=policy.version, turns=(), round=it.round))
-        for task in tasks
-    ]
     limited = how.model_copy(update={"depth": min(how.depth, revising.depth)})
-    found = searched(world, roots, limited, batch=batch)
+    found = searched(world, roots(it, policy, tasks), limited, batch=batch)
     return Trees(items=tuple(recorded(tree, revisions=True) for tree in found))

@@ -16,8 +16,8 @@ from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
 from sharpen.search.growth import Child
 from sharpen.search.lockstep import Beam, Leaf, Mcts, searched
-from sharpen.search.trees import Trees, recorded
-from sharpen.search.values import Values, valued
+from sharpen.search.trees import Trees, recorded, roots
+from sharpen.search.values import Standing, Values, valued
 
 
 class Steps(Record):
@@ -98,21 +98,11 @@ class StepWorld:
 
     def value(self, leaves: Sequence[tuple[Leaf, Attempt]], ended: Sequence[bool]) -> list[float]:
         """What every state is worth; a root, at which nothing stands, is worth nothing."""
-        asked = [place for place, (_, state) in enumerate(leaves) if state.turns]
-        worths = [0.0] * len(leaves)
-        if asked:
-            values = valued(
-                self.it,
-                self.policy,
-                [leaves[place][1] for place in asked],
-                [ended[place] for place in asked],
-                self.tasks,
-                self.how.values,
-                seeds=[seed_for(self.seed, *leaves[place][0], "value") for place in asked],
-            )
-            for place, value in zip(asked, values, strict=True):
-                worths[place] = value
-        return worths
+        standing = [
+            Standing(state, over, seed_for(self.seed, *leaf, "value"))
+            for (leaf, state), over in zip(leaves, ended, strict=True)
+        ]
+        return valued(self.it, self.policy, standing, self.tasks, self.how.values)
 
     def most_tokens(self, depth: int) -> int:
         """As many steps as are drawn, each as long as it may be."""
@@ -151,9 +141,5 @@ def search_steps(
     The trees depend on the run's seed and this place, on policy, task and settings, not on the batch.
     """
     world = StepWorld(it, policy, tasks, steps, it.random("steps").getrandbits(62))
-    roots = [
-        (task.key, Attempt(task=task.key, index=0, policy=policy.version, turns=(), round=it.round))
-        for task in tasks
-    ]
     limited = how.model_copy(update={"depth": min(how.depth, steps.depth)})
-    return Trees(items=tuple(map(recorded, searched(world, roots, limited, batch=batch))))
+    return Trees(items=tuple(map(recorded, searched(world, roots(it, policy, tasks), limited, batch=batch))))

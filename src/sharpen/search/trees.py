@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sharpen.core.attempt import Attempt, Author, Branch, Stop, Turn
+from sharpen.core.policy import Policy
 from sharpen.core.records import Record
+from sharpen.core.run import Scope
+from sharpen.core.task import Task
 from sharpen.search.lockstep import Grown
 
 
@@ -88,6 +91,14 @@ class Trees(Record):
     """Trees, one per task, in order."""
 
     items: tuple[Tree, ...]
+
+
+def roots(it: Scope, policy: Policy, tasks: Sequence[Task]) -> list[tuple[str, Attempt]]:
+    """For every task the attempt at which nothing stands yet, named by the task's key."""
+    return [
+        (task.key, Attempt(task=task.key, index=0, policy=policy.version, turns=(), round=it.round))
+        for task in tasks
+    ]
 
 
 def recorded(grown: Grown, *, revisions: bool = False) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp
 from statistics import fmean
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -40,55 +41,54 @@ class Values(Record):
     """Of the geometric mean probability of the policy's tokens."""
 
 
+class Standing(NamedTuple):
+    """An attempt that is to be valued."""
+
+    attempt: Attempt
+    ended: bool
+    seed: int
+    """For its continuations."""
+
+
 def valued(
-    it: Scope,
-    policy: Policy,
-    attempts: Sequence[Attempt],
-    ended: Sequence[bool],
-    tasks: Sequence[Task],
-    how: Values,
-    *,
-    seeds: Sequence[int],
+    it: Scope, policy: Policy, standing: Sequence[Standing], tasks: Sequence[Task], how: Values
 ) -> list[float]:
-    """The worth of every attempt; `seeds`, one for each, are for the continuations."""
-    found = [0.0] * len(attempts)
-    if how.verdict:
-        found = [how.verdict * x for x in _verdicts(it, policy, attempts, ended, tasks, how, seeds)]
-    if how.self_evaluation:
+    """The worth of every attempt; one at which nothing stands yet is worth nothing."""
+    asked = [one for one in standing if one.attempt.turns]
+    attempts = [one.attempt for one in asked]
+    found = [0.0] * len(asked)
+    if how.verdict and asked:
+        found = [how.verdict * value for value in _verdicts(it, policy, asked, tasks, how)]
+    if how.self_evaluation and asked:
         own = believed(it, policy, attempts, tasks, how)
         found = [x + how.self_evaluation * y for x, y in zip(found, own, strict=True)]
     if how.likelihood:
         found = [x + how.likelihood * likely(a) for x, a in zip(found, attempts, strict=True)]
-    return found
+    values = iter(found)
+    return [next(values) if one.attempt.turns else 0.0 for one in standing]
 
 
 def _verdicts(
-    it: Scope,
-    policy: Policy,
-    attempts: Sequence[Attempt],
-    ended: Sequence[bool],
-    tasks: Sequence[Task],
-    how: Values,
-    seeds: Sequence[int],
+    it: Scope, policy: Policy, standing: Sequence[Standing], tasks: Sequence[Task], how: Values
 ) -> list[float]:
     """Verdicts on ended attempts, mean verdicts on continuations of others."""
-    asked: list[tuple[int, Attempt]] = [(i, attempts[i]) for i, over in enumerate(ended) if over]
-    open_ones = [i for i, over in enumerate(ended) if not over for _ in range(how.rollouts)]
-    if open_ones:
+    asked = [(place, one.attempt) for place, one in enumerate(standing) if one.ended]
+    going = [(place, one) for place, one in enumerate(standing) if not one.ended and how.rollouts]
+    if going:
         longer = it.go_on(
             policy,
-            [attempts[i] for i in open_ones],
+            [one.attempt for _, one in going for _ in range(how.rollouts)],
             tasks,
             decoding=Decoding(temperature=1.0, max_tokens=how.rollout_tokens, stop=policy.prompt.stop),
-            seeds=[seed_for(seeds[i], "rollout", k % how.rollouts) for k, i in enumerate(open_ones)],
+            seeds=[seed_for(one.seed, "rollout", n) for _, one in going for n in range(how.rollouts)],
         )
-        asked += zip(open_ones, longer, strict=True)
+        asked += zip([place for place, _ in going for _ in range(how.rollouts)], longer, strict=True)
     verdicts = it.judge([attempt for _, attempt in asked], tasks) if asked else ()
     known: dict[int, list[float]] = {}
     for (place, _), verdict in zip(asked, verdicts, strict=True):
         value = value_of(verdict)
         known.setdefault(place, []).append(UNKNOWN if value is None else value)
-    return [fmean(known.get(place, [0.0])) for place in range(len(attempts))]
+    return [fmean(known.get(place, [0.0])) for place in range(len(standing))]
 
 
 def believed(
