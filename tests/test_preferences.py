@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers_models import make_model
@@ -45,6 +46,7 @@ def pairing(better: Side, worse: Side, label: float = 1.0) -> Pairing:
 
 @pytest.mark.parametrize("shape", MIRRORED)
 @given(SUMS, SUMS, LENGTHS, SUMS, SUMS, LENGTHS, st.floats(0, 1))
+@settings(max_examples=40)
 def test_a_soft_label_mixes_the_pair_and_its_mirror_image(
     shape: Shape, p: float, q: float, n: int, r: float, s: float, m: int, label: float
 ) -> None:
@@ -75,6 +77,7 @@ def test_the_reverse_kl_is_least_where_the_label_is(
 
 @pytest.mark.parametrize("shape", Shape)
 @given(st.floats(-30, 0), st.floats(-30, 0), LENGTHS, LENGTHS)
+@settings(max_examples=40)
 def test_losses_and_slopes_are_finite(shape: Shape, p: float, r: float, n: int, m: int) -> None:
     totals = torch.tensor([p, r], requires_grad=True)
     better = Side(totals[:1], column(-3).float(), column(n).float())
@@ -150,7 +153,12 @@ def test_equal_answers_cannot_be_told_apart(model: HFModel) -> None:
         pair_examples(pair, model)
 
 
-def worked(model: HFModel, folder: Path, updater: Updater, batch: object) -> tuple[Updated, Workbench]:
+START = Policy(model="m", base="b")
+
+
+def worked(
+    model: HFModel, folder: Path, updater: Updater, batch: object, policy: Policy = START
+) -> tuple[Updated, Workbench]:
     work = Workbench(
         store=ArtifactStore(folder / "store"),
         models={"m": model},
@@ -159,8 +167,9 @@ def worked(model: HFModel, folder: Path, updater: Updater, batch: object) -> tup
         stopwatch=Stopwatch(),
         progress=lambda done, total, note: None,
     )
+    shutil.rmtree(work.scratch, ignore_errors=True)
     work.scratch.mkdir(parents=True)
-    return updater.update(work, Policy(model="m", base="b"), batch), work
+    return updater.update(work, policy, batch), work
 
 
 def lead(model: HFModel, work: Workbench, updated: Updated, *texts: str) -> list[float]:
@@ -201,8 +210,25 @@ def test_the_weight_of_refining_pairs(model: HFModel, tmp_path: Path) -> None:
     assert one.policy.version == both.policy.version
 
 
-def test_settings_that_contradict_each_other_are_refused() -> None:
+def test_where_the_reference_is_the_policy_itself_nothing_is_known_yet(
+    model: HFModel, tmp_path: Path
+) -> None:
+    """So the first loss is log 2; against other weights it is not."""
+    batch = Pairs(items=(Pair(better=attempt(" 12"), worse=attempt(" 7")),))
+    moved, _ = worked(model, tmp_path, Preference(steps=3, lr=1e-3), batch)
+    first = {}
+    for reference in Reference:
+        fixed = moved.policy.weights if reference is Reference.FIXED else None
+        learner = Preference(steps=1, lr=1e-3, reference=reference, fixed=fixed)
+        updated, _ = worked(model, tmp_path, learner, batch, moved.policy)
+        first[reference] = updated.report["losses"][0]
+    assert first[Reference.PREVIOUS] == pytest.approx(math.log(2), abs=1e-6)
+    assert first[Reference.FIXED] == first[Reference.PREVIOUS]
+    assert first[Reference.BASE] < math.log(2) - 1e-3
+    with pytest.raises(BadInput, match="reference"):
+        Preference(steps=1, fixed=moved.policy.weights)
+
+
+def test_a_shape_that_would_be_infinite_is_refused() -> None:
     with pytest.raises(BadInput, match="smoothing"):
         Preference(epochs=1, shape=Shape.EXO)
-    fixed = Policy(model="m", base="b").weights
-    assert Preference(epochs=1, reference=Reference.FIXED, fixed=fixed).fixed is None

@@ -99,9 +99,8 @@ def main() -> None:
         rates.append(nodes / seconds)
         found.append([shape(tree) for tree in trees.items])
         print(f"{batch} at a time: {nodes} nodes in {seconds:.2f} s, {rates[-1]:.0f} a second")
-    print(
-        f"ratio {rates[0] / rates[1]:.1f}; the trees are {'the same' if found[0] == found[1] else 'DIFFERENT'}"
-    )
+    same = "the same" if found[0] == found[1] else "DIFFERENT"
+    print(f"ratio {rates[0] / rates[1]:.1f}; the trees are {same}")
 
 
 if __name__ == "__main__":

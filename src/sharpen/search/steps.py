@@ -127,6 +127,23 @@ def closed(attempt: Attempt, stop: str, ends: Sequence[str]) -> Attempt:
     return attempt.model_copy(update={"turns": turns, "stop": Stop.END if over else Stop.LENGTH})
 
 
+def steps_of(text: str, stop: str = "\n", *, least: int = 1) -> tuple[str, ...]:
+    """A text that stands already, cut into steps that end in `stop`, as a search would have drawn them.
+
+    A step of fewer than `least` characters, space around it not counted, is part of the next one; what is
+    left at the end is a step of its own, or part of the last one if there is nothing in it.
+    """
+    found: list[str] = []
+    begun = ""
+    for piece in text.split(stop):
+        begun += piece + stop
+        if len(begun.strip()) >= least:
+            found.append(begun)
+            begun = ""
+    found[-1:] = ["".join([*found[-1:], begun]).removesuffix(stop)]
+    return tuple(step for step in found if step)
+
+
 def search_steps(
     it: Scope,
     policy: Policy,
