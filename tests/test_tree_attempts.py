@@ -61,11 +61,11 @@ def shape(tree: Tree) -> list[object]:
 
 def test_the_trees_are_the_same_in_any_batch(tiny: HFModel, tmp_path: Path) -> None:
     found = []
-    for order, batch in ((TASKS, 64), (TASKS[::-1], 3), (TASKS, 1)):
+    for order, batch in ((TASKS, 64), (TASKS[::-1], 1)):
         loop = run(tmp_path / str(len(found)), tiny)
         trees = loop.search(search_steps, policy(tiny), order, STEPS, Mcts(simulations=5), batch=batch)
         found.append({tree.task: shape(tree) for tree in trees.items})
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     assert sum(map(len, found[0].values())) > 25
 
 
