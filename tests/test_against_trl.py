@@ -9,17 +9,33 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from helpers_models import make_model
 from sharpen.learners.batch import Example
+from sharpen.learners.desirable import OTHER, Desirable, with_others
 from sharpen.learners.loss import token_loss
 from sharpen.learners.losses import KL, Level
 from sharpen.learners.on_policy import with_inputs
 from sharpen.learners.packing import micro_batches
 from sharpen.learners.policy_gradient import PolicyGradient
-from sharpen.learners.preference import Preference
+from sharpen.learners.preference import Facts, Preference, linked_pair
+from sharpen.learners.preference_losses import Shape
 from sharpen.learners.sft import SFT
+from sharpen.learners.spans import masked_before
 from sharpen.learners.training import Normalisation, Training
 from sharpen.models.hf import HFModel
 
@@ -168,31 +184,126 @@ def test_supervised(model: HFModel, examples: list[Example], tmp_path: Path) -> 
     assert_same(ours(model, SFT(epochs=1), examples), wanted)
 
 
-def test_preferences(model: HFModel, examples: list[Example], tmp_path: Path) -> None:
-    sides = [(e.prompt_ids, e.response_ids) for e in examples[:2]]
-    prompt = sides[0][0]
-    rows = [(list(prompt), list(response)) for _, response in sides]
-    references = [-3.5 * len(response) for _, response in rows]
-    inputs = {
+PLAIN: dict[str, Any] = {"report_to": [], "use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+PAIRED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "sigmoid": ({"beta": 0.3}, {"beta": 0.3}),
+    "conservative": (  # for one pair, aligning distributions is the conservative loss
+        {"loss_type": "aot", "beta": 0.3, "label_smoothing": 0.2},
+        {"beta": 0.3, "smoothing": 0.2},
+    ),
+    "ipo": ({"loss_type": "ipo", "beta": 0.4}, {"shape": Shape.IPO, "beta": 0.4}),
+    "exo": (
+        {"loss_type": "exo_pair", "beta": 0.3, "label_smoothing": 0.005},
+        {"shape": Shape.EXO, "beta": 0.3, "smoothing": 0.005},
+    ),
+}
+UNREFERRED: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "simpo": (
+        CPOTrainer,
+        {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 0.7, "cpo_alpha": 0.5},
+        {"shape": Shape.SIMPO, "beta": 2.0, "gamma": 0.7, "likelihood": 0.5},
+    ),
+    "simpo, soft": (
+        CPOTrainer,
+        {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 0.7, "cpo_alpha": 0.0, "label_smoothing": 0.1},
+        {"shape": Shape.SIMPO, "beta": 2.0, "gamma": 0.7, "smoothing": 0.1},
+    ),
+    "orpo": (ORPOTrainer, {"beta": 0.2}, {"shape": Shape.ORPO, "beta": 0.2, "likelihood": 1.0}),
+}
+
+
+def sides(examples: list[Example], prompt: tuple[int, ...]) -> list[Example]:
+    """The first two examples as a pair at one prompt."""
+    return [example._replace(prompt_ids=prompt) for example in examples[:2]]
+
+
+def paired(examples: list[Example], references: list[tuple[float, ...]]) -> list[Example]:
+    return linked_pair(examples, references, Facts(), link="pair")
+
+
+def texts(examples: list[Example]) -> dict[str, Tensor]:
+    rows = [(list(e.prompt_ids), list(e.response_ids)) for e in examples]
+    return {
         "input_ids": padded([p + r for p, r in rows], kind=torch.long),
         "attention_mask": padded([[1.0] * len(p + r) for p, r in rows], kind=torch.long),
-        "completion_mask": padded([[0.0] * len(p) + [1.0] * len(r) for p, r in rows], kind=torch.long),
-        "ref_chosen_logps": torch.tensor(references[:1]),
-        "ref_rejected_logps": torch.tensor(references[1:]),
+        "completion_mask": padded([[0.0] * len(e.prompt_ids) + [*e.mask] for e in examples], kind=torch.long),
     }
-    options = {"report_to": [], "use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+
+
+@pytest.mark.parametrize("masked", [0, 3])
+@pytest.mark.parametrize("name", PAIRED)
+def test_preferences(model: HFModel, examples: list[Example], tmp_path: Path, name: str, masked: int) -> None:
+    """Of whole responses, and of what follows their first tokens."""
+    options, settings = PAIRED[name]
+    both = [masked_before(one, masked) for one in sides(examples, examples[0].prompt_ids)]
+    references = [tuple(row[1] for row in example.inputs) for example in both]
+    sums = torch.tensor([sum(row[masked:]) for row in references])
+    inputs = {**texts(both), "ref_chosen_logps": sums[:1], "ref_rejected_logps": sums[1:]}
     other = DPOTrainer(
         model=model.module,
         ref_model=None,
-        args=DPOConfig(output_dir=str(tmp_path), beta=0.3, precompute_ref_log_probs=False, **options),
+        args=DPOConfig(output_dir=str(tmp_path), **PLAIN, **options),
         train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
         processing_class=model.tokenizer,
     )
     other.precompute_ref_logps = True
     other.model.eval()
     wanted = differentiated(model, other.compute_loss(other.model, inputs))
-    linked = [
-        Example(prompt, tuple(r), (1.0,) * len(r), inputs=((-3.5, 1.0),) * len(r), link="pair")
-        for _, r in rows
+    assert_same(ours(model, Preference(epochs=1, **settings), paired(both, references)), wanted)
+
+
+@pytest.mark.parametrize("name", UNREFERRED)
+def test_preferences_without_a_reference(
+    model: HFModel, examples: list[Example], tmp_path: Path, name: str
+) -> None:
+    kind, options, settings = UNREFERRED[name]
+    both = sides(examples, examples[0].prompt_ids[:1])  # one library's likelihood is of the prompt, too
+    other = kind(
+        model=model.module,
+        args=(ORPOConfig if kind is ORPOTrainer else CPOConfig)(output_dir=str(tmp_path), **PLAIN, **options),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=model.tokenizer,
+    )
+    other.model.eval()
+    inputs: dict[str, Tensor] = {}
+    for side, example in zip(("chosen", "rejected"), both, strict=True):
+        found = texts([example])
+        labels = found["input_ids"].masked_fill(found["completion_mask"] == 0, -100)
+        inputs[f"{side}_input_ids"], inputs[f"{side}_attention_mask"] = (
+            found["input_ids"],
+            found["attention_mask"],
+        )
+        inputs[f"{side}_labels"] = labels
+    loss, _ = other.get_batch_loss_metrics(other.model, inputs)
+    zeros = [(0.0,) * len(example.response_ids) for example in both]
+    own = ours(model, Preference(epochs=1, **settings), paired(both, zeros))
+    assert_same(own, differentiated(model, loss))
+
+
+@pytest.mark.parametrize("shift", [-0.2, 0.3])
+def test_good_and_bad_ones(model: HFModel, examples: list[Example], tmp_path: Path, shift: float) -> None:
+    """Where the policy has drifted from the reference, and where the estimate of that is negative."""
+    kinds = with_others([(example, place % 2 == 0) for place, example in enumerate(examples)])
+    scored = model.logprobs([(example.prompt_ids, example.response_ids) for example, _ in kinds])
+    known = [tuple(value - shift for value in row) for row in scored]
+    grouped = [
+        example._replace(inputs=tuple((x, kind, 0.0) for x in row), link="group")
+        for (example, kind), row in zip(kinds, known, strict=True)
     ]
-    assert_same(ours(model, Preference(epochs=1, beta=0.3), linked), wanted)
+    sums = torch.tensor([sum(row) for row in known])
+    own, mixed = (
+        [example for example, kind in kinds if (kind == OTHER) is wanted] for wanted in (False, True)
+    )
+    inputs = {**texts(own), **{f"KL_{key}": value for key, value in texts(mixed).items()}}
+    inputs |= {"label": torch.tensor([True, False] * 2), "ref_logps": sums[:4], "ref_KL_logps": sums[4:]}
+    weights = {"desirable_weight": 1.2, "undesirable_weight": 0.8, "beta": 0.3}
+    other = KTOTrainer(
+        model=model.module,
+        args=KTOConfig(output_dir=str(tmp_path), per_device_train_batch_size=4, **PLAIN, **weights),
+        train_dataset=Dataset.from_list([{"prompt": "a", "completion": "b", "label": True}] * 4),
+        processing_class=model.tokenizer,
+    )
+    other.precompute_ref_logps = True
+    other.model.eval()
+    wanted = differentiated(model, other.compute_loss(other.model, inputs))
+    assert_same(ours(model, Desirable(epochs=1, good=1.2, bad=0.8, beta=0.3), grouped), wanted)

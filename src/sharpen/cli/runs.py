@@ -181,8 +181,8 @@ def runs(*, folder: Path = RUNS, json: Json = False) -> None:
         sys.stdout.write(f"no runs in {folder}; `sharpen quickstart` makes two\n")
 
 
-def show(folder: Path, /, *, task: str | None = None, json: Json = False) -> None:
-    """Show a run's result, or every attempt of a task in it.
+def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, json: Json = False) -> None:
+    """Show a run's result, or every attempt or search tree of a task in it.
 
     Parameters
     ----------
@@ -190,12 +190,22 @@ def show(folder: Path, /, *, task: str | None = None, json: Json = False) -> Non
         Folder of the run.
     task
         Key, or start of the key, of a task whose attempts are shown.
+    tree
+        Key, or start of the key, of a task whose search trees are shown; empty for all.
     """
     from rich.console import Console
 
-    from sharpen.experiment.show import attempts_of, read_result
+    from sharpen.experiment.show import attempts_of, read_result, trees_of
     from sharpen.report.summary import print_attempts
+    from sharpen.report.trees import print_trees
 
+    if tree is not None:
+        found = trees_of(folder, tree)
+        if json:
+            print_json(found)
+        else:
+            print_trees(Console(), found)
+        return
     if task is not None:
         shown = attempts_of(folder, task)
         if json:

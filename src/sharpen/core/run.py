@@ -84,6 +84,10 @@ class Scope:
         """Make new tasks; `make` gets a nested scope first."""
         return self._nested("propose", make, *args, **kwargs)
 
+    def search(self, explore: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Look for better attempts; `explore` gets a nested scope first, and what it returns is stored."""
+        return self._nested("search", explore, *args, **kwargs)
+
     def curate(self, pick: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Apply a pure function that picks, filters, pairs or splices; its result is stored."""
         return self._call("curate", pick, lambda: pick(*args, **kwargs), (args, kwargs))
@@ -148,19 +152,25 @@ class Scope:
         *,
         inject: str = "",
         decoding: Decoding | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> tuple[Attempt, ...]:
         """Let the policy write on where attempts of one turn stop; `max_tokens` counts what is new.
 
         An injected text goes in first, as a template's words: it carries no loss and is not counted among the
-        policy's tokens. Attempts come in order, with their turns so far; only what is new is metered.
+        policy's tokens. Attempts come in order, with their turns so far; only what is new is metered. One
+        without turns begins at its task's prompt. `seeds`, one for each, are for searches, whose chance must
+        not depend on when they come to a place; else it follows from task, index and this call's place.
         """
         engine, by_key = self._engine, {task.key: task for task in tasks}
         key, how = self._key("attempt"), decoding or engine.decoding
+        given: Sequence[int | None] = seeds or [None] * len(attempts)
         said = (Turn(author=Author.TEMPLATE, text=inject),) if inject else ()
         longer: list[Attempt] = []
-        for number, part in enumerate(_chunks(attempts, engine.chunk_rows)):
+        for number, part in enumerate(_chunks(list(zip(attempts, given, strict=True)), engine.chunk_rows)):
+            plain = [(self._job(key, by_key[a.task], a.index, {}), a.turns, seed) for a, seed in part]
             jobs = [
-                replace(self._job(key, by_key[a.task], a.index, {}), trace=(*a.turns, *said)) for a in part
+                replace(job, trace=(*turns, *said), seed=job.seed if seed is None else seed)
+                for job, turns, seed in plain
             ]
             longer += engine.step(
                 f"{key}/{number}",

@@ -14,6 +14,7 @@ from sharpen.core.records import Record, decode
 from sharpen.core.verdict import Verdict
 from sharpen.experiment.manifest import read_manifest
 from sharpen.experiment.result import Result
+from sharpen.search.trees import Tree, Trees
 
 
 class RunInfo(Record):
@@ -41,6 +42,13 @@ class ShownAttempt(Record):
     step: str
     attempt: Attempt
     verdict: Verdict | None
+
+
+class ShownTree(Record):
+    """A search tree and the step it was grown in."""
+
+    step: str
+    tree: Tree
 
 
 def read_result(folder: Path) -> Result:
@@ -113,6 +121,29 @@ def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:
     if not shown:
         raise BadInput("task", task, f"no attempt in {folder} is of such a task", remedy="give a key's start")
     return shown
+
+
+def trees_of(folder: Path, task: str) -> list[ShownTree]:
+    """All search trees of the task whose key starts with `task`, in the order they were grown."""
+    store = ArtifactStore(folder / "store")
+    shown = [
+        ShownTree(step=row.entry.key, tree=tree)
+        for row in read_rows(folder)
+        if row.entry.verb == "search"
+        for tree in _trees(store.get(row.entry.blob))
+        if tree.task.startswith(task)
+    ]
+    if not shown:
+        raise BadInput("tree", task, f"no tree in {folder} is of such a task", remedy="give a key's start")
+    return shown
+
+
+def _trees(data: bytes) -> tuple[Tree, ...]:
+    """The trees that a search stored; none if it looked for something else."""
+    try:
+        return Trees.model_validate_json(data).items
+    except ValidationError:
+        return ()
 
 
 def _stage(step: str) -> str:

@@ -35,8 +35,10 @@ from sharpen.core.run import Run, Scope
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.verdict import value_of
 from sharpen.curation.batch import Batch, Item
+from sharpen.curation.pairs import Pair, Pairs
 from sharpen.curation.voting import best_of, shares
-from sharpen.learners.preference import Pair, Pairs, Preference, Shape
+from sharpen.learners.preference import Preference
+from sharpen.learners.preference_losses import Shape
 from sharpen.learners.sft import SFT
 from sharpen.tasks.settings import GROUPS, SMALL
 

@@ -14,7 +14,7 @@ from sharpen.core.journal import Entry, Wall
 from sharpen.core.updater import Updated
 from sharpen.core.verdict import Error, Rejected, Scored
 
-_QUIET_VERBS = ("manifest", "unseal", "configure", "propose")
+_QUIET_VERBS = ("manifest", "unseal", "configure", "propose", "search")
 _SHORT, _QUIET = 0.05, 1.0
 """A step of less than `_SHORT` seconds gets no line within `_QUIET` seconds of another one."""
 _LOG_EVERY = 20.0
