@@ -1,0 +1,238 @@
+"""ExIt: learn single revisions of one's own answers, and revise many times when it counts.
+
+Paper: Jiang et al., "Bootstrapping Task Spaces for Self-Improvement", arXiv 2509.04575. A buffer B holds
+start states (task, answers so far) with learnability scores S. A slot of a round is, once B has B_min
+entries, with probability p a start state drawn by exp(kappa S) / sum exp(kappa S), else a task as it is. G
+one-step rollouts from it (an answer, or a revision of one of its answers) make a group of GRPO:
+
+    S = Var(r_1 .. r_G),    A_i = d_i (r_i - mean r) / std r,    d_i = |e_i - mean e| / (max - min distance)
+
+with e the embedding of a rollout. The start state gets S; start state plus new answer joins B with the same
+S. At test the last of K revisions counts, greedy, with no rule for stopping.
+
+Changed: every arm starts from one warm-up that teaches the words of the requests and nothing else: the
+policy's own second answers to the question put again, moved under the requests to improve and to diverge;
+`before` revises K times too. One rollout of a group joins B (the paper leaves open which). Embeddings are
+hashed n-grams; kappa is ours (unknown). Left out: refreshing pi_ref, tasks of several turns, error traces.
+There is no published code.
+
+Expected: q_K far above that of GRPO and of the curriculum without new start states, which gain little. The
+model `offhand` works its answer out after giving it, so that a look back can mend it. Ablation:
+`starts = "shuffled"` deals the previous answers to other tasks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from enum import StrEnum
+from statistics import fmean
+from typing import NamedTuple, TypeVar
+
+from pydantic import Field
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.policy import Policy
+from sharpen.core.recipe import Need, Setting, recipe
+from sharpen.core.records import Record
+from sharpen.core.run import Run, Scope
+from sharpen.core.task import Channel, Task, TaskSet
+from sharpen.core.verdict import Verdict, value_of
+from sharpen.curation.advantages import group_advantages
+from sharpen.curation.asked_again import Wording, all_asked_again, asked_again, under_another_request
+from sharpen.curation.batch import Batch, Item
+from sharpen.curation.groups import Groups, advantaged
+from sharpen.curation.learnability import return_variance
+from sharpen.curation.select import rewards_of
+from sharpen.curation.task_buffer import Entry, Start, TaskBuffer
+from sharpen.learners.policy_gradient import PolicyGradient
+from sharpen.learners.sft import SFT
+from sharpen.monitors.diversity import distances, diversity
+
+
+T = TypeVar("T")
+
+
+class Starts(StrEnum):
+    """What joins the buffer beside the tasks that were tried."""
+
+    OWN = "own"
+    """The policy's answers to them."""
+    NONE = "none"
+    """Nothing: a curriculum of tasks."""
+    SHUFFLED = "shuffled"
+    """The policy's answers to other tasks. The ablation."""
+
+
+class Config(Record):
+    """Settings of ExIt."""
+
+    iterations: int = Field(default=8, ge=1)
+    """Rounds."""
+    prompts: int = Field(default=64, ge=1)
+    """Start states per round (128)."""
+    group: int = Field(default=8, ge=2)
+    """Rollouts from each (G)."""
+    p: float = Field(default=0.5, ge=0, le=1)
+    """Probability of a start state from the buffer; 0 is GRPO."""
+    p_div: float = Field(default=0.2, ge=0, le=1)
+    """Probability that a revision is asked to diverge."""
+    kappa: float = Field(default=5.0, ge=0)
+    """Sharpness of the draw from the buffer."""
+    capacity: int = Field(default=256, ge=1)
+    """Entries of the buffer (N = 512)."""
+    b_min: int = Field(default=64, ge=1)
+    """Entries from which on it is drawn from (B_min = 128)."""
+    bonus: bool = True
+    """Whether advantages are scaled by d_i."""
+    starts: Starts = Starts.OWN
+    """`shuffled` is the ablation."""
+    revisions: int = Field(default=4, ge=0)
+    """Revisions at test (K = 16)."""
+    warm_steps: int = Field(default=20, ge=0)
+    """Optimizer steps of the warm-up; 0 for a model that knows the words."""
+    warm_lr: float = Field(default=1e-4, gt=0)
+    """Its learning rate."""
+    mini_batch: int = Field(default=32, ge=1)
+    """Rollouts per optimizer step."""
+    lr: float = Field(default=3e-4, gt=0)
+    """Learning rate of GRPO (1e-6)."""
+    beta: float = Field(default=0.0, ge=0)
+    """Weight of the KL to the warmed-up policy (0.001)."""
+
+
+class Slot(NamedTuple):
+    """A start state and the question it is put as."""
+
+    start: Start
+    task: Task
+
+
+def revision(start: Start, rng: random.Random, config: Config) -> Slot:
+    """A random prefix of the start state, put as the request to revise its last answer."""
+    if not start.answers:
+        return Slot(start, start.task)
+    prefix = start.prefix(rng.randint(1, start.depth))
+    wording = Wording.DIVERGE if rng.random() < config.p_div else Wording.NEUTRAL
+    return Slot(prefix, asked_again(prefix.task, prefix.answers[-1], wording))
+
+
+def selected(buffer: TaskBuffer, tasks: Sequence[Task], rng: random.Random, config: Config) -> list[Slot]:
+    """The different start states of a round."""
+    found: dict[str, Slot] = {}
+    for task in rng.sample(tasks, len(tasks)):
+        slot = Slot(Start(task=task), task)
+        if len(buffer) >= config.b_min and rng.random() < config.p:
+            slot = revision(buffer.drawn(rng, config.kappa).start, rng, config)
+        found.setdefault(slot.task.key, slot)
+        if len(found) == config.prompts:
+            break
+    return list(found.values())
+
+
+def written_back(buffer: TaskBuffer, slots: Sequence[Slot], groups: Groups, config: Config) -> TaskBuffer:
+    """The buffer with the scores of this round's start states, and with what grew out of them."""
+    rewards, first = groups.rewards, [row[0].response for row in split(groups.attempts, config)]
+    said = [*first[1:], first[0]] if config.starts is Starts.SHUFFLED else first
+    for slot, answer, group in zip(slots, said, split(rewards, config), strict=True):
+        grown = () if config.starts is Starts.NONE else (slot.start.after(answer),)
+        tried = (slot.start,) if slot.start.answers or not grown else ()
+        score = return_variance(group)
+        buffer = buffer.put(*(Entry(start=start, score=score) for start in (*tried, *grown)))
+    return buffer
+
+
+def split(rows: Sequence[T], config: Config) -> list[Sequence[T]]:
+    """Rows of whole groups, group by group."""
+    return [rows[i : i + config.group] for i in range(0, len(rows), config.group)]
+
+
+def ratios(texts: Sequence[str]) -> list[float]:
+    """d_i of a group; 1 where all are equally far from their mean."""
+    far = distances(texts)
+    span = max(far) - min(far)
+    return [one / span if span > 0 else 1.0 for one in far]
+
+
+def weighted(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: Config) -> Batch:
+    """Rollouts weighted by d_i A_i."""
+    batch = advantaged(attempts, rewards_of(verdicts), group_advantages)
+    if not config.bonus:
+        return batch
+    far = [d for group in split(attempts, config) for d in ratios([a.response for a in group])]
+    return Batch(items=tuple(Item(attempt=i.attempt, weight=d * i.weight) for i, d in zip(batch.items, far)))
+
+
+def warmed_up(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
+    """The policy that takes the request to diverge as it takes the question put again."""
+    if not config.warm_steps:
+        return policy
+    first = scope.attempt(policy, tasks)
+    second = scope.attempt(policy, all_asked_again(tasks, first))
+    batch = scope.curate(under_another_request, tasks, first, second, Wording.DIVERGE, policy.prompt)
+    return scope.update(SFT(steps=config.warm_steps, lr=config.warm_lr), policy, batch)
+
+
+def revised(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
+    """Answer, then improve K times; the last answer counts. Verdicts on the others are only reported."""
+    attempts = scope.attempt(policy, tasks, temperature=0.0)
+    values = [[value_of(verdict) for verdict in scope.judge(attempts, tasks)]]
+    for _ in range(config.revisions):
+        again = [asked_again(t, a.response, Wording.NEUTRAL) for t, a in zip(tasks, attempts, strict=True)]
+        attempts = scope.attempt(policy, again, temperature=0.0)
+        values.append([value_of(verdict) for verdict in scope.judge(attempts, again)])
+    facts = [{f"q_{k}": v for k, v in enumerate(row) if v is not None} for row in zip(*values, strict=True)]
+    return tuple(a.model_copy(update={"outcome": fact}) for a, fact in zip(attempts, facts, strict=True))
+
+
+PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 40})
+
+
+@recipe(
+    paper="arXiv 2509.04575",
+    improves="weights",
+    sees=Channel.LABEL,
+    needs=(Need.LOGPROBS, Need.TRAIN),
+    home=PLACE.on(train=400, val=64, test=400, control_samples=2),
+    small=PLACE.on(train=16, val=4, test=6, control_samples=2, threads=1).at(
+        iterations=2, prompts=6, group=4, b_min=6, revisions=2, warm_steps=2
+    ),
+    demo=PLACE.on(train=160, val=4, test=60, control_samples=2, threads=1).at(
+        iterations=4, prompts=32, b_min=32, revisions=2
+    ),
+    ablation={"starts": "shuffled"},
+    claim="Single revisions from one's own informative answers make repeated revision pay; GRPO does not.",
+    arms={
+        "GRPO": {"p": 0.0},
+        "curriculum": {"starts": "none"},
+        "improve": {"p_div": 0.0, "bonus": False},
+        "diverge": {"bonus": False},
+        "uniform draws": {"kappa": 0.0},
+    },
+)
+def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
+    """Select start states, roll out one step from each, learn, write back."""
+    policy = warmed_up(run.preparation(), policy, tasks.train, config)
+    kept = run.prepared(run.workflow(policy, revised, config))
+    learner = PolicyGradient(
+        epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=config.beta, reference=policy.weights
+    )
+    buffer, seen = TaskBuffer(capacity=config.capacity), set[str]()
+    for it in run.iterations(config.iterations):
+        slots = selected(buffer, tasks.train, it.random("selection"), config)
+        asked = [slot.task for slot in slots]
+        attempts = it.attempt(policy, asked, samples=config.group)
+        groups = Groups(attempts, it.judge(attempts, asked))
+        buffer = it.curate(written_back, buffer, slots, groups, config)
+        policy = it.update(learner, policy, it.curate(weighted, *groups, config))
+        seen |= {task.key for task in asked}
+        it.measure(
+            depth=fmean(slot.start.depth for slot in slots),
+            deepest=max(slot.start.depth for slot in slots),
+            starts=len(seen),
+            score=fmean(entry.score for entry in buffer.entries),
+            **diversity([task.messages[-2].content for task in asked if len(task.messages) > 1]).numbers,
+        )
+        kept = it.gate(run.workflow(policy, revised, config), incumbent=kept, tasks=tasks.val)
+        policy = kept.model_copy(update={"workflow": None})
+    return kept
