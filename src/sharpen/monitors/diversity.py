@@ -92,6 +92,13 @@ def distances(texts: Sequence[str], embedder: Embedder | None = None) -> tuple[f
     return tuple(round(float(value), DIGITS) for value in far)
 
 
+def relative_distances(texts: Sequence[str], embedder: Embedder | None = None) -> tuple[float, ...]:
+    """Distances to the mean over the range of these distances; 1 where all are equally far."""
+    far = distances(texts, embedder)
+    span = max(far, default=0.0) - min(far, default=0.0)
+    return tuple(one / span if span > 0 else 1.0 for one in far)
+
+
 def _embedded(texts: Sequence[str], embedder: Embedder | None) -> Any:
     """[texts, width] in double precision."""
     from sharpen.stores.embedding import Ngrams

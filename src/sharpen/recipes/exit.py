@@ -27,7 +27,7 @@ import random
 from collections.abc import Sequence
 from enum import StrEnum
 from statistics import fmean
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -40,17 +40,14 @@ from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.asked_again import Wording, all_asked_again, asked_again, under_another_request
-from sharpen.curation.batch import Batch, Item
-from sharpen.curation.groups import Groups, advantaged
+from sharpen.curation.batch import Batch
+from sharpen.curation.groups import Groups, Rewards, advantaged, grouped
 from sharpen.curation.learnability import return_variance
 from sharpen.curation.select import rewards_of
 from sharpen.curation.task_buffer import Entry, Start, TaskBuffer
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT
-from sharpen.monitors.diversity import distances, diversity
-
-
-T = TypeVar("T")
+from sharpen.monitors.diversity import diversity, relative_distances
 
 
 class Starts(StrEnum):
@@ -67,14 +64,14 @@ class Starts(StrEnum):
 class Config(Record):
     """Settings of ExIt."""
 
-    iterations: int = Field(default=8, ge=1)
+    iterations: int = Field(default=12, ge=1)
     """Rounds."""
-    prompts: int = Field(default=64, ge=1)
+    prompts: int = Field(default=32, ge=1)
     """Start states per round (128)."""
     group: int = Field(default=8, ge=2)
     """Rollouts from each (G)."""
-    p: float = Field(default=0.5, ge=0, le=1)
-    """Probability of a start state from the buffer; 0 is GRPO."""
+    p: float = Field(default=0.75, ge=0, le=1)
+    """Probability of a start state from the buffer (0.5); 0 is GRPO."""
     p_div: float = Field(default=0.2, ge=0, le=1)
     """Probability that a revision is asked to diverge."""
     kappa: float = Field(default=5.0, ge=0)
@@ -93,9 +90,9 @@ class Config(Record):
     """Optimizer steps of the warm-up; 0 for a model that knows the words."""
     warm_lr: float = Field(default=1e-4, gt=0)
     """Its learning rate."""
-    mini_batch: int = Field(default=32, ge=1)
+    mini_batch: int = Field(default=16, ge=1)
     """Rollouts per optimizer step."""
-    lr: float = Field(default=3e-4, gt=0)
+    lr: float = Field(default=2e-4, gt=0)
     """Learning rate of GRPO (1e-6)."""
     beta: float = Field(default=0.0, ge=0)
     """Weight of the KL to the warmed-up policy (0.001)."""
@@ -130,28 +127,18 @@ def selected(buffer: TaskBuffer, tasks: Sequence[Task], rng: random.Random, conf
     return list(found.values())
 
 
-def written_back(buffer: TaskBuffer, slots: Sequence[Slot], groups: Groups, config: Config) -> TaskBuffer:
+def written_back(
+    buffer: TaskBuffer, slots: Sequence[Slot], attempts: Sequence[Attempt], rewards: Rewards, config: Config
+) -> TaskBuffer:
     """The buffer with the scores of this round's start states, and with what grew out of them."""
-    rewards, first = groups.rewards, [row[0].response for row in split(groups.attempts, config)]
+    first = [attempt.response for attempt in attempts[:: config.group]]
     said = [*first[1:], first[0]] if config.starts is Starts.SHUFFLED else first
-    for slot, answer, group in zip(slots, said, split(rewards, config), strict=True):
-        grown = () if config.starts is Starts.NONE else (slot.start.after(answer),)
-        tried = (slot.start,) if slot.start.answers or not grown else ()
+    for (start, _), answer, group in zip(slots, said, grouped(rewards, config.group), strict=True):
+        grown = () if config.starts is Starts.NONE else (start.after(answer),)
+        tried = (start,) if start.answers or not grown else ()
         score = return_variance(group)
-        buffer = buffer.put(*(Entry(start=start, score=score) for start in (*tried, *grown)))
+        buffer = buffer.put(*(Entry(start=one, score=score) for one in (*tried, *grown)))
     return buffer
-
-
-def split(rows: Sequence[T], config: Config) -> list[Sequence[T]]:
-    """Rows of whole groups, group by group."""
-    return [rows[i : i + config.group] for i in range(0, len(rows), config.group)]
-
-
-def ratios(texts: Sequence[str]) -> list[float]:
-    """d_i of a group; 1 where all are equally far from their mean."""
-    far = distances(texts)
-    span = max(far) - min(far)
-    return [one / span if span > 0 else 1.0 for one in far]
 
 
 def weighted(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: Config) -> Batch:
@@ -159,8 +146,10 @@ def weighted(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: C
     batch = advantaged(attempts, rewards_of(verdicts), group_advantages)
     if not config.bonus:
         return batch
-    far = [d for group in split(attempts, config) for d in ratios([a.response for a in group])]
-    return Batch(items=tuple(Item(attempt=i.attempt, weight=d * i.weight) for i, d in zip(batch.items, far)))
+    groups = ([a.response for a in group] for group in grouped(attempts, config.group))
+    far = [d for texts in groups for d in relative_distances(texts)]
+    scaled = (i.model_copy(update={"weight": d * i.weight}) for d, i in zip(far, batch.items, strict=True))
+    return Batch(items=tuple(scaled))
 
 
 def warmed_up(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
@@ -193,12 +182,12 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=400, val=64, test=400, control_samples=2),
-    small=PLACE.on(train=16, val=4, test=6, control_samples=2, threads=1).at(
-        iterations=2, prompts=6, group=4, b_min=6, revisions=2, warm_steps=2
+    home=PLACE.on(train=400, val=40, test=300, control_samples=2),
+    small=PLACE.on(train=12, val=2, test=4, control_samples=2, threads=1).at(
+        iterations=2, prompts=4, group=4, b_min=4, revisions=1, warm_steps=1
     ),
-    demo=PLACE.on(train=160, val=4, test=60, control_samples=2, threads=1).at(
-        iterations=4, prompts=32, b_min=32, revisions=2
+    demo=PLACE.on(train=300, val=2, test=40, threads=1).at(
+        iterations=5, p=0.9, p_div=0.0, bonus=False, b_min=32, revisions=1, warm_steps=0
     ),
     ablation={"starts": "shuffled"},
     claim="Single revisions from one's own informative answers make repeated revision pay; GRPO does not.",
@@ -223,7 +212,7 @@ def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         asked = [slot.task for slot in slots]
         attempts = it.attempt(policy, asked, samples=config.group)
         groups = Groups(attempts, it.judge(attempts, asked))
-        buffer = it.curate(written_back, buffer, slots, groups, config)
+        buffer = it.curate(written_back, buffer, slots, attempts, groups.rewards, config)
         policy = it.update(learner, policy, it.curate(weighted, *groups, config))
         seen |= {task.key for task in asked}
         it.measure(
