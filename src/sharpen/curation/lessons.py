@@ -31,7 +31,8 @@ def questions(choices: Choices, rng: random.Random, count: int, error: float) ->
     BadInput for a kind that is no family.
     """
     kinds = choices.draw(rng, count)
-    tasks = (maker(kind)(rng) for kind in kinds)
+    makers = {kind: maker(kind) for kind in choices.logits}
+    tasks = (makers[kind](rng) for kind in kinds)
     made = (off(task, rng) if rng.random() < error else task for task in tasks)
     return Lessons(kinds=tuple(kinds), tasks=tuple(made))
 

@@ -104,13 +104,13 @@ class Config(Record):
     tau: float = 0.01
     """What the mean of three steps' mean R must exceed for a promotion; 1 forbids them."""
     kinds: tuple[str, ...] = (
-        *("chain?level=1", "chain?level=2", "product?level=1", "remainder?level=1", "counting?level=1"),
-        *("offhand?level=1", "offhand?level=2", "offhand?level=3"),
+        *("chain?level=2", "product?level=1", "remainder?level=1", "counting?level=1"),
+        *("offhand?level=1", "offhand?level=2"),
     )
     """Kinds of questions that the teacher chooses from."""
     error: float = Field(default=0.1, ge=0, le=1)
     """Share of wrong answers among the teacher's."""
-    teacher_lr: float = Field(default=20.0, gt=0)
+    teacher_lr: float = Field(default=150.0, gt=0)
     """Length of the teacher's steps."""
     reward: Reward = Reward.GROUNDED
     """`permuted` is the ablation."""

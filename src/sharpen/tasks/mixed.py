@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
@@ -69,6 +70,7 @@ def _own(spec: Spec, seed: int) -> Iterator[Task]:
     return (make(random_for("tasks", str(spec), seed, place)) for place in range(MOST))
 
 
+@lru_cache(maxsize=64)
 def maker(text: str) -> Callable[[random.Random], Task]:
     """What draws a task, worked solution included, of a family of this package, dials and all.
 
