@@ -57,6 +57,11 @@ class TaskBuffer(Record):
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def mean(self) -> float:
+        """Mean score; 0 if it is empty."""
+        return sum(entry.score for entry in self.entries) / max(1, len(self))
+
     def put(self, *fresh: Entry) -> TaskBuffer:
         """The buffer with these entries, one after the other.
 

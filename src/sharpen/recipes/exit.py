@@ -10,15 +10,14 @@ one-step rollouts from it (an answer, or a revision of one of its answers) make 
 with e the embedding of a rollout. The start state gets S; start state plus new answer joins B with the same
 S. At test the last of K revisions counts, greedy, with no rule for stopping.
 
-Changed: every arm starts from one warm-up that teaches the words of the requests and nothing else: the
-policy's own second answers to the question put again, moved under the requests to improve and to diverge;
-`before` revises K times too. One rollout of a group joins B (the paper leaves open which). Embeddings are
-hashed n-grams; kappa is ours (unknown). Left out: refreshing pi_ref, tasks of several turns, error traces.
-There is no published code.
+Changed: no published code. To improve is to be asked again word for word; the words for diverging are taught
+to every arm in a warm-up on the policy's own second answers, without labels; `before` revises K times too.
+Only answers join B, one of a group (the paper leaves open which). Embeddings are hashed n-grams; kappa is
+ours (unknown). Left out: the KL to pi_ref (0.001), tasks of several turns, error traces.
 
-Expected: q_K far above that of GRPO and of the curriculum without new start states, which gain little. The
-model `offhand` works its answer out after giving it, so that a look back can mend it. Ablation:
-`starts = "shuffled"` deals the previous answers to other tasks.
+Expected: q_K far above GRPO's and the curriculum's, which do not rise; q_0 does not rise, or falls. The model
+`offhand` works its answer out after giving it, so that one look back can mend it, and q stays level after
+it. Ablation: `starts = "shuffled"` deals the previous answers to other tasks.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.asked_again import Wording, all_asked_again, asked_again, under_another_request
 from sharpen.curation.batch import Batch
@@ -48,17 +47,16 @@ from sharpen.curation.task_buffer import Entry, Start, TaskBuffer
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT
 from sharpen.monitors.diversity import diversity, relative_distances
+from sharpen.search.revising import Revising, revised
 
 
 class Starts(StrEnum):
-    """What joins the buffer beside the tasks that were tried."""
+    """Which answers to the tasks that were tried join the buffer; without any it holds the tasks."""
 
     OWN = "own"
-    """The policy's answers to them."""
     NONE = "none"
-    """Nothing: a curriculum of tasks."""
     SHUFFLED = "shuffled"
-    """The policy's answers to other tasks. The ablation."""
+    """Answers to other tasks. The ablation."""
 
 
 class Config(Record):
@@ -88,14 +86,8 @@ class Config(Record):
     """Revisions at test (K = 16)."""
     warm_steps: int = Field(default=20, ge=0)
     """Optimizer steps of the warm-up; 0 for a model that knows the words."""
-    warm_lr: float = Field(default=1e-4, gt=0)
-    """Its learning rate."""
-    mini_batch: int = Field(default=16, ge=1)
-    """Rollouts per optimizer step."""
     lr: float = Field(default=2e-4, gt=0)
     """Learning rate of GRPO (1e-6)."""
-    beta: float = Field(default=0.0, ge=0)
-    """Weight of the KL to the warmed-up policy (0.001)."""
 
 
 class Slot(NamedTuple):
@@ -117,14 +109,12 @@ def revision(start: Start, rng: random.Random, config: Config) -> Slot:
 def selected(buffer: TaskBuffer, tasks: Sequence[Task], rng: random.Random, config: Config) -> list[Slot]:
     """The different start states of a round."""
     found: dict[str, Slot] = {}
-    for task in rng.sample(tasks, len(tasks)):
+    for task in rng.sample(tasks, min(len(tasks), 2 * config.prompts)):
         slot = Slot(Start(task=task), task)
         if len(buffer) >= config.b_min and rng.random() < config.p:
             slot = revision(buffer.drawn(rng, config.kappa).start, rng, config)
         found.setdefault(slot.task.key, slot)
-        if len(found) == config.prompts:
-            break
-    return list(found.values())
+    return list(found.values())[: config.prompts]
 
 
 def written_back(
@@ -146,35 +136,23 @@ def weighted(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: C
     batch = advantaged(attempts, rewards_of(verdicts), group_advantages)
     if not config.bonus:
         return batch
-    groups = ([a.response for a in group] for group in grouped(attempts, config.group))
-    far = [d for texts in groups for d in relative_distances(texts)]
-    scaled = (i.model_copy(update={"weight": d * i.weight}) for d, i in zip(far, batch.items, strict=True))
-    return Batch(items=tuple(scaled))
+    texts = [attempt.response for attempt in attempts]
+    far = [d for group in grouped(texts, config.group) for d in relative_distances(group)]
+    pairs = zip(far, batch.items, strict=True)
+    return Batch(items=tuple(i.model_copy(update={"weight": d * i.weight}) for d, i in pairs))
 
 
 def warmed_up(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
     """The policy that takes the request to diverge as it takes the question put again."""
-    if not config.warm_steps:
-        return policy
     first = scope.attempt(policy, tasks)
     second = scope.attempt(policy, all_asked_again(tasks, first))
     batch = scope.curate(under_another_request, tasks, first, second, Wording.DIVERGE, policy.prompt)
-    return scope.update(SFT(steps=config.warm_steps, lr=config.warm_lr), policy, batch)
+    return scope.update(SFT(steps=config.warm_steps, lr=1e-4), policy, batch)
 
 
-def revised(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
-    """Answer, then improve K times; the last answer counts. Verdicts on the others are only reported."""
-    attempts = scope.attempt(policy, tasks, temperature=0.0)
-    values = [[value_of(verdict) for verdict in scope.judge(attempts, tasks)]]
-    for _ in range(config.revisions):
-        again = [asked_again(t, a.response, Wording.NEUTRAL) for t, a in zip(tasks, attempts, strict=True)]
-        attempts = scope.attempt(policy, again, temperature=0.0)
-        values.append([value_of(verdict) for verdict in scope.judge(attempts, again)])
-    facts = [{f"q_{k}": v for k, v in enumerate(row) if v is not None} for row in zip(*values, strict=True)]
-    return tuple(a.model_copy(update={"outcome": fact}) for a, fact in zip(attempts, facts, strict=True))
-
-
-PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 40})
+PLACE = Setting(
+    request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 40, "control_samples": 2}
+)
 
 
 @recipe(
@@ -182,8 +160,8 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=400, val=40, test=300, control_samples=2),
-    small=PLACE.on(train=12, val=2, test=4, control_samples=2, threads=1).at(
+    home=PLACE.on(train=400, val=40, test=300),
+    small=PLACE.on(train=12, val=2, test=4, threads=1).at(
         iterations=2, prompts=4, group=4, b_min=4, revisions=1, warm_steps=1
     ),
     demo=PLACE.on(train=300, val=2, test=40, threads=1).at(
@@ -196,16 +174,15 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
         "curriculum": {"starts": "none"},
         "improve": {"p_div": 0.0, "bonus": False},
         "diverge": {"bonus": False},
-        "uniform draws": {"kappa": 0.0},
     },
 )
 def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Select start states, roll out one step from each, learn, write back."""
-    policy = warmed_up(run.preparation(), policy, tasks.train, config)
-    kept = run.prepared(run.workflow(policy, revised, config))
-    learner = PolicyGradient(
-        epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=config.beta, reference=policy.weights
-    )
+    how = Revising(revisions=config.revisions)
+    if config.warm_steps:
+        policy = warmed_up(run.preparation(), policy, tasks.train, config)
+    kept = run.prepared(run.workflow(policy, revised, how))
+    learner = PolicyGradient(epochs=1, lr=config.lr, kl=0.0)
     buffer, seen = TaskBuffer(capacity=config.capacity), set[str]()
     for it in run.iterations(config.iterations):
         slots = selected(buffer, tasks.train, it.random("selection"), config)
@@ -215,13 +192,9 @@ def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         buffer = it.curate(written_back, buffer, slots, attempts, groups.rewards, config)
         policy = it.update(learner, policy, it.curate(weighted, *groups, config))
         seen |= {task.key for task in asked}
-        it.measure(
-            depth=fmean(slot.start.depth for slot in slots),
-            deepest=max(slot.start.depth for slot in slots),
-            starts=len(seen),
-            score=fmean(entry.score for entry in buffer.entries),
-            **diversity([task.messages[-2].content for task in asked if len(task.messages) > 1]).numbers,
-        )
-        kept = it.gate(run.workflow(policy, revised, config), incumbent=kept, tasks=tasks.val)
+        depth = fmean(slot.start.depth for slot in slots)
+        it.measure(depth=depth, starts=len(seen), buffer=len(buffer), score=buffer.mean)
+        it.measure(**diversity([slot.start.answers[-1] for slot in slots if slot.start.answers]).numbers)
+        kept = it.gate(run.workflow(policy, revised, how), incumbent=kept, tasks=tasks.val)
         policy = kept.model_copy(update={"workflow": None})
     return kept

@@ -1,58 +1,53 @@
 """SOAR: a teacher is paid by what forks of the student measurably learn from its questions.
 
 Paper: Sundaram et al., "Teaching Models to Teach Themselves: Reasoning at the Edge of Learnability", arXiv
-2601.18778. Hard problems D are those that the student never solves. Each outer step the teacher pi_phi writes
-g sets X_k of n questions with answers, right or not, and never sees D; forks of the student are trained on
+2601.18778. Hard problems D are those that no sample of the student solves. Each outer step the teacher, who
+never sees D, writes g sets X_k of n questions with answers, right or not. Forks of the student are trained on
 them, measured on Q_R from D, and rolled back:
 
     R_k = mean_j Acc(fork_kj, Q_R) - Acc(student, Q_R),    A_k = R_k - mean_{l != k} R_l        (RLOO)
 
-A_k counts for every question of X_k. Where the mean R of three steps exceeds tau the best set's median fork
+A_k counts for every question of X_k. Where the mean R of three steps exceeds tau, the best set's median fork
 becomes the student, and its set joins D_best.
 
-Changed: the teacher is a categorical policy over kinds of questions (family and level), not a language model:
-generators write questions and worked answers, a share `error` of them wrong. Forks learn the worked answers
-by SFT, as short RLOO moves nothing that 64 greedy answers could show (`inner = "rloo"` is the paper's). The
-result is a fresh student on questions of the final teacher (Grounded-T); D_best and the promoted student are
-settings. There is no published code. Left out: the partial reward tiers, KL, language-model judges.
+Changed: no published code. The teacher is a categorical policy over kinds of questions (family and level), no
+language model: generators write questions and worked answers, a share `error` of them wrong. Forks learn the
+worked answers by SFT: ten steps of RLOO move too little to be measured here (`inner = "rloo"` is the
+paper's). The result is a fresh student on questions of the final teacher (Grounded-T); the paper's two others
+are arms. Left out: partial reward tiers, KL, early stopping.
 
-Expected: the share of questions that help grows and a fresh student solves part of what it never solved;
-without a teacher, or with an untrained one, it solves next to nothing. The model `offhand` answers before it
-works anything out; of the kinds on offer few show it the other way. Ablation: `reward = "permuted"` deals
-the R_k to the wrong sets.
+Expected: the teacher's draws move to the kinds that help, while the questions stay various; a fresh student
+then solves much of what was never solved. RLOO on hard problems alone, or an untrained teacher, gains little
+or nothing. The model `offhand` answers before it works anything out; few kinds show it the other way.
+Ablation: `reward = "permuted"` deals the R_k to other sets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
 from statistics import fmean
 
 from pydantic import Field
 
-from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
 from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Verdict
 from sharpen.curation.advantages import leave_one_out
-from sharpen.curation.batch import Batch
-from sharpen.curation.groups import advantaged, grouped
+from sharpen.curation.groups import grouped
 from sharpen.curation.learnability import rare_success
-from sharpen.curation.lessons import Lessons, lessons, questions
-from sharpen.curation.select import rewards_of, taken, unsolved
+from sharpen.curation.lessons import Lessons, questions
+from sharpen.curation.select import rewards_of
 from sharpen.learners.choices import PART, ChoiceGradient, Choices, DrawnSet, DrawnSets, read_choices
-from sharpen.learners.losses import Level
-from sharpen.learners.policy_gradient import PolicyGradient
-from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.diversity import diversity
 from sharpen.search.forks import forked
+from sharpen.search.students import Inner, Schooling, accuracy, learnt, reinforced, unsolvable
 
 WINDOW = 3
 """Steps whose mean R decides on a promotion."""
+KINDS = ("chain?level=2", "product?level=1", "remainder?level=1", "counting?level=1")
 
 
 class Reward(StrEnum):
@@ -81,32 +76,22 @@ class Use(StrEnum):
     """A fresh student by RLOO on hard problems: no teacher."""
 
 
-class Inner(StrEnum):
-    """How forks learn."""
-
-    SFT = "sft"
-    RLOO = "rloo"
-
-
 class Config(Record):
     """Settings of SOAR."""
 
-    iterations: int = Field(default=8, ge=1)
+    iterations: int = Field(default=6, ge=1)
     """Outer steps (T = 200)."""
     g: int = Field(default=4, ge=2)
     """Sets of questions per outer step."""
     n: int = Field(default=16, ge=1)
     """Questions per set (64)."""
-    r: int = Field(default=1, ge=1)
+    r: int = Field(default=2, ge=1)
     """Forks per set (4)."""
-    questions: int = Field(default=24, ge=1)
-    """Hard problems that a fork is measured on (64)."""
+    questions: int = Field(default=32, ge=1)
+    """Hard problems that forks are measured on (64)."""
     tau: float = 0.01
-    """What the mean of three steps' mean R must exceed for a promotion; 1 forbids them."""
-    kinds: tuple[str, ...] = (
-        *("chain?level=2", "product?level=1", "remainder?level=1", "counting?level=1"),
-        *("offhand?level=1", "offhand?level=2"),
-    )
+    """What the mean of three steps' R must exceed for a promotion; 1 forbids them."""
+    kinds: tuple[str, ...] = (*KINDS, "offhand?level=1", "offhand?level=2")
     """Kinds of questions that the teacher chooses from."""
     error: float = Field(default=0.1, ge=0, le=1)
     """Share of wrong answers among the teacher's."""
@@ -117,15 +102,14 @@ class Config(Record):
     use: Use = Use.TEACHER
     """What the result is."""
     inner: Inner = Inner.SFT
-    """How forks and fresh students learn."""
-    steps: int = Field(default=8, ge=1)
-    """Optimizer steps of a fork (10), and of a fresh student."""
-    group: int = Field(default=8, ge=2)
-    """Samples per question where students are sampled (32)."""
-    batch_size: int = Field(default=8, ge=1)
-    """Questions per step of SFT, samples per step of RLOO."""
-    lr: float = Field(default=1e-3, gt=0)
-    """Learning rate of SFT; RLOO takes a twentieth."""
+    """How students learn."""
+    steps: int = Field(default=10, ge=1)
+    """Optimizer steps of a fork, and of a fresh student."""
+
+    @property
+    def schooling(self) -> Schooling:
+        """The short training of students."""
+        return Schooling(inner=self.inner, steps=self.steps)
 
 
 def chosen(run: Run, teacher: Policy, config: Config) -> Choices:
@@ -134,64 +118,32 @@ def chosen(run: Run, teacher: Policy, config: Config) -> Choices:
     return read_choices(run.contents(part) if part else None, config.kinds)
 
 
-def rloo(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Batch:
-    """Answers weighted by their advantages over the others of their group."""
-    return advantaged(attempts, rewards_of(verdicts), leave_one_out)
-
-
-def reinforced(scope: Scope, student: Policy, tasks: Sequence[Task], config: Config) -> Policy:
-    """The student after its steps of RLOO."""
-    size = config.batch_size * config.group
-    learner = PolicyGradient(epochs=1, batch_size=size, lr=config.lr / 20, kl=0.0, level=Level.SEQUENCE)
-    for step in scope.iterations(config.steps):
-        asked = taken(tasks, step.round, config.batch_size)
-        attempts = step.attempt(student, asked, samples=config.group)
-        student = step.update(learner, student, step.curate(rloo, attempts, step.judge(attempts, asked)))
-    return student
-
-
-def learnt(scope: Scope, student: Policy, tasks: Sequence[Task], config: Config) -> Policy:
-    """The student after its short training on questions with answers."""
-    if config.inner is Inner.RLOO:
-        return reinforced(scope, student, tasks, config)
-    learner = SFT(steps=config.steps, batch_size=config.batch_size, lr=config.lr, start=Start.PREVIOUS)
-    return scope.update(learner, student, scope.curate(lessons, tasks, student.prompt))
-
-
-def accuracy(tasks: Sequence[Task], scope: Scope, student: Policy) -> float:
-    """Share of problems that the student solves greedily."""
-    values = rewards_of(scope.judge(scope.attempt(student, tasks, temperature=0.0), tasks))
-    return fmean(value or 0.0 for value in values)
-
-
-def unsolvable(scope: Scope, student: Policy, tasks: Sequence[Task], config: Config) -> tuple[Task, ...]:
-    """D: the problems that no sample solves; all of them if every one is solved."""
-    attempts = scope.attempt(student, tasks, samples=config.group)
-    return unsolved(tasks, attempts, scope.judge(attempts, tasks)) or tuple(tasks)
-
-
 def paid(it: Scope, student: Policy, sets: Sequence[Lessons], gains: list[float], c: Config) -> list[float]:
     """What the teacher gets for each set."""
     if c.reward is Reward.PERMUTED:
         return it.random("permuted").sample(gains, len(gains))
-    if c.reward is not Reward.INTRINSIC:
-        return gains
-    rewards = []
+    return learnability(it, student, sets, c) if c.reward is Reward.INTRINSIC else gains
+
+
+def learnability(it: Scope, student: Policy, sets: Sequence[Lessons], config: Config) -> list[float]:
+    """Mean over a set's questions of 1 - s, or 0 for s = 0."""
+    size, rewards = config.schooling.group, list[float]()
     for one in sets:
-        attempts = it.attempt(student, one.tasks, samples=c.group)
-        groups = grouped(rewards_of(it.judge(attempts, one.tasks)), c.group)
+        attempts = it.attempt(student, one.tasks, samples=size)
+        groups = grouped(rewards_of(it.judge(attempts, one.tasks)), size)
         rewards.append(fmean(map(rare_success, groups)))
     return rewards
 
 
 def credited(sets: Sequence[Lessons], rewards: Sequence[float]) -> DrawnSets:
     """Kinds of questions with A_k."""
-    advantages = leave_one_out(["set"] * len(rewards), rewards)
-    pairs = zip(sets, advantages, strict=True)
+    pairs = zip(sets, leave_one_out(["set"] * len(sets), rewards), strict=True)
     return DrawnSets(sets=tuple(DrawnSet(choices=one.kinds, advantage=a) for one, a in pairs))
 
 
-PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 48})
+PLACE = Setting(
+    request={"task": "offhand?level=2", "model": "offhand", "max_tokens": 48, "control_samples": 2}
+)
 
 
 @recipe(
@@ -199,11 +151,9 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights",
     sees=(Channel.LABEL, Channel.TEACHER),
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=200, val=40, test=300, control_samples=2),
-    small=PLACE.on(train=6, val=2, test=4, control_samples=2, threads=1).at(
-        iterations=2, g=2, n=4, questions=4, steps=1, group=2, batch_size=4
-    ),
-    demo=PLACE.on(train=30, val=2, test=40, control_samples=2, threads=1).at(iterations=4, questions=16),
+    home=PLACE.on(train=120, val=40, test=300),
+    small=PLACE.on(train=4, val=2, test=4, threads=1).at(iterations=2, g=2, n=4, r=1, questions=4, steps=1),
+    demo=PLACE.on(train=30, val=2, test=50, threads=1).at(iterations=3, r=1, questions=16),
     ablation={"reward": "permuted"},
     claim="A teacher paid by its students' measured gains finds the questions that unlock hard problems.",
     arms={
@@ -217,41 +167,32 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
 )
 def soar(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Write sets, fork students on them, pay the teacher, promote; at last teach a fresh student."""
-    hard = unsolvable(run.scope("hard"), policy, tasks.train, config)
+    how, pay = config.schooling, ChoiceGradient(names=config.kinds, lr=config.teacher_lr)
+    hard = unsolvable(run.scope("hard"), policy, tasks.train, how.group)
     teacher, student, best, means = policy, policy, list[Task](), list[float]()
     for it in run.iterations(config.iterations):
-        sets = [
-            questions(chosen(run, teacher, config), it.random("teacher", k), config.n, config.error)
-            for k in range(config.g)
-        ]
-        asked = it.random("reward").sample(hard, min(config.questions, len(hard)))
-        found = forked(
-            it,
-            student,
-            [one.tasks for one in sets],
-            repeats=config.r,
-            train=partial(learnt, config=config),
-            measure=partial(accuracy, asked),
-        )
-        gains = [forks.gain for forks in found]
+        kinds = chosen(run, teacher, config)
+        sets = [questions(kinds, it.random("set", k), config.n, config.error) for k in range(config.g)]
+        asked = it.random("Q_R").sample(hard, min(config.questions, len(hard)))
+        forks = forked(it, student, [one.tasks for one in sets], config.r, learnt, accuracy, how, asked)
+        gains = [fork.gain for fork in forks]
         means.append(fmean(gains))
         if config.reward is not Reward.NONE:
             rewards = paid(it, student, sets, gains, config)
-            learner = ChoiceGradient(names=config.kinds, lr=config.teacher_lr)
-            teacher = it.update(learner, teacher, it.curate(credited, sets, rewards))
+            teacher = it.update(pay, teacher, it.curate(credited, sets, rewards))
         if fmean(means[-WINDOW:]) > config.tau:
             top = max(range(config.g), key=gains.__getitem__)
-            student, best = found[top].median.policy, [*best, *sets[top].tasks]
-        kinds = chosen(run, teacher, config)
-        written = [task.question for one in sets for task in one.tasks]
-        it.measure(R=means[-1], best=max(gains), promoted=len(best) / config.n, kinds=kinds.entropy)
-        it.measure(**diversity(written).numbers, **{k: round(p, 3) for k, p in kinds.probabilities.items()})
+            student, best = forks[top].median.policy, [*best, *sets[top].tasks]
+        varied = diversity([task.question for one in sets for task in one.tasks]).numbers
+        it.measure(R=means[-1], best=max(gains), promoted=len(best) / config.n, **varied)
+        it.measure(**chosen(run, teacher, config).probabilities)
     final = questions(chosen(run, teacher, config), run.random("final"), config.n * config.g, config.error)
-    taught: dict[Use, Sequence[Task]] = {Use.TEACHER: final.tasks, Use.QUESTIONS: best or final.tasks}
-    if config.use is Use.HARD:
-        fresh = reinforced(run.scope("fresh"), policy, hard, config)
-    elif config.use is Use.PROMOTED:
-        fresh = student
-    else:
-        fresh = learnt(run.scope("fresh"), policy, taught[config.use], config)
-    return run.gate(fresh, incumbent=policy, tasks=tasks.val)
+    fresh = run.scope("fresh")
+    match config.use:
+        case Use.HARD:
+            student = reinforced(fresh, policy, hard, how)
+        case Use.TEACHER:
+            student = learnt(fresh, policy, final.tasks, how)
+        case Use.QUESTIONS:
+            student = learnt(fresh, policy, best or final.tasks, how)
+    return run.gate(student, incumbent=policy, tasks=tasks.val)

@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeVar
 
 from sharpen.core.policy import Policy
 from sharpen.core.run import Scope
+from sharpen.core.task import Task
 
 D = TypeVar("D")
+H = TypeVar("H")
 
 
 class Fork(NamedTuple):
@@ -42,24 +44,25 @@ def forked(
     it: Scope,
     policy: Policy,
     data: Sequence[D],
-    *,
     repeats: int,
-    train: Callable[[Scope, Policy, D], Policy],
-    measure: Callable[[Scope, Policy], float],
+    train: Callable[[Scope, Policy, D, H], Policy],
+    measure: Callable[[Scope, Policy, Sequence[Task]], float],
+    how: H,
+    tasks: Sequence[Task],
 ) -> list[Forks]:
-    """For each set of data `repeats` forks of the policy, each trained on it in a scope of its own.
+    """For each set of data `repeats` forks, trained on it as `how` says and measured on `tasks`.
 
-    Gains are over the policy's own measure, taken once. ValueError if repeats is less than 1.
+    Every fork has a scope of its own; gains are over the policy's own measure. ValueError without repeats.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
-    before = measure(it.scope("before"), policy)
+    before = measure(it.scope("before"), policy, tasks)
     found = []
     for part in data:
         runs = []
         for _ in range(repeats):
             scope = it.scope("fork")
-            fork = train(scope, policy, part)
-            runs.append(Fork(fork, measure(scope, fork) - before))
+            fork = train(scope, policy, part, how)
+            runs.append(Fork(fork, measure(scope, fork, tasks) - before))
         found.append(Forks(tuple(runs)))
     return found
