@@ -16,10 +16,10 @@ worked answers by SFT: ten steps of RLOO move too little to be measured here (`i
 paper's). The result is a fresh student on questions of the final teacher (Grounded-T); the paper's two others
 are arms. Left out: partial reward tiers, KL, early stopping.
 
-Expected: the teacher's draws move to the kinds that help, while the questions stay various; a fresh student
-then solves much of what was never solved. RLOO on hard problems alone, or an untrained teacher, gains little
-or nothing. The model `offhand` answers before it works anything out; few kinds show it the other way.
-Ablation: `reward = "permuted"` deals the R_k to other sets.
+Expected: the teacher's draws move to the kinds that help, while the questions stay various, and a fresh
+student solves much of what was hardly ever solved: `offhand` answers before it works anything out, and one
+kind shows it the other way. RLOO on hard problems alone or an untrained teacher should gain little; these
+arms are not yet measured. Ablation: `reward = "permuted"` deals the R_k to other sets.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=120, val=40, test=300),
     small=PLACE.on(train=4, val=2, test=4, threads=1).at(iterations=2, g=2, n=4, r=1, questions=4, steps=1),
-    demo=PLACE.on(train=30, val=2, test=50, threads=1).at(iterations=3, r=1, questions=16),
+    demo=PLACE.on(train=30, val=2, test=50, threads=1).at(iterations=4, r=1, questions=16),
     ablation={"reward": "permuted"},
     claim="A teacher paid by its students' measured gains finds the questions that unlock hard problems.",
     arms={
