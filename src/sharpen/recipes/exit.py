@@ -179,11 +179,10 @@ PLACE = Setting(
 )
 def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Select start states, roll out one step from each, learn, write back."""
-    how = Revising(revisions=config.revisions)
+    how, learner = Revising(revisions=config.revisions), PolicyGradient(epochs=1, lr=config.lr, kl=0.0)
     if config.warm_steps:
         policy = warmed_up(run.preparation(), policy, tasks.train, config)
     kept = run.prepared(run.workflow(policy, revised, how))
-    learner = PolicyGradient(epochs=1, lr=config.lr, kl=0.0)
     buffer, seen = TaskBuffer(capacity=config.capacity), set[str]()
     for it in run.iterations(config.iterations):
         slots = selected(buffer, tasks.train, it.random("selection"), config)
