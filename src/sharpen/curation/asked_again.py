@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.policy import PromptForm
 from sharpen.core.records import Record
 from sharpen.core.task import Message, Role, Task
 from sharpen.core.verdict import Verdict, value_of
+from sharpen.curation.batch import Batch, Item
+from sharpen.curation.select import moved_to
 
 
 class Wording(StrEnum):
@@ -20,12 +23,15 @@ class Wording(StrEnum):
     """With the advice to trust the first answer."""
     CRITICAL = "critical"
     """With the advice to doubt it."""
+    DIVERGE = "diverge"
+    """With the request for another way to answer."""
 
 
 ADVICE = {
     Wording.NEUTRAL: "",
     Wording.CONFIDENT: "Trust your first answer, and change it only if you are sure that it is wrong.",
     Wording.CRITICAL: "Doubt your first answer, look for a mistake in it, and answer anew.",
+    Wording.DIVERGE: "Answer in another way.",
 }
 
 
@@ -64,6 +70,24 @@ def answered(context: Attempt, words: Attempt) -> Attempt:
             "provenance": Provenance.SPLICED,
         }
     )
+
+
+def under_another_request(
+    tasks: Sequence[Task],
+    first: Sequence[Attempt],
+    second: Sequence[Attempt],
+    wording: Wording,
+    form: PromptForm,
+) -> Batch:
+    """First answers, second ones, and these once more under a request in other words.
+
+    Learning it teaches what the words ask for, and nothing of what is right: no label is looked at.
+    """
+    moved = (
+        moved_to(two, asked_again(task, one.response, wording), form, Provenance.SPLICED)
+        for task, one, two in zip(tasks, first, second, strict=True)
+    )
+    return Batch(items=tuple(Item(attempt=attempt) for attempt in (*first, *second, *moved)))
 
 
 class Pair(Record):

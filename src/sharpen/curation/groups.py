@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from statistics import mean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
@@ -18,6 +18,7 @@ from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.select import rewards_of, taken
 
+T = TypeVar("T")
 Rewards = tuple[float | None, ...]
 Estimator = Callable[[Sequence[str], Sequence[float | None]], tuple[float, ...]]
 """Advantages from tasks and rewards; see `sharpen.curation.advantages`."""
@@ -125,6 +126,11 @@ def graded(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> GradedBa
             if reward is not None
         )
     )
+
+
+def grouped(rows: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Rows that stand group by group, cut into groups of this size."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def advantaged(attempts: Sequence[Attempt], rewards: Sequence[float | None], estimator: Estimator) -> Batch:

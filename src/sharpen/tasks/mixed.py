@@ -8,7 +8,8 @@ they stand (numbers as numbers where all are), so take families whose answers ha
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any
 
@@ -65,8 +66,22 @@ def _gym(spec: Spec, seed: int) -> Iterator[Task]:
 
 
 def _own(spec: Spec, seed: int) -> Iterator[Task]:
+    make = maker(str(spec))
+    return (make(random_for("tasks", str(spec), seed, place)) for place in range(MOST))
+
+
+@lru_cache(maxsize=64)
+def maker(text: str) -> Callable[[random.Random], Task]:
+    """What draws a task, worked solution included, of a family of this package, dials and all.
+
+    BadInput for a family or dial that there is not.
+    """
+    spec = Spec.parse(text, kind="family")
     module: Any = plugins.load(PACKAGE, spec.name, kind="task family", defines="generate")
     options = spec.bind(dials(module.generate), kind="task")
-    for place in range(MOST):
-        made = module.generate(random_for("tasks", str(spec), seed, place), **options)
-        yield made.as_task(spec.name) if isinstance(made, Problem) else made
+
+    def make(rng: random.Random) -> Task:
+        made = module.generate(rng, **options)
+        return made.as_task(spec.name) if isinstance(made, Problem) else made
+
+    return make
