@@ -45,10 +45,10 @@ FOLDER = Path(__file__).parents[1] / "src" / "sharpen" / "models" / "ponder"
 CONTEXT = 384
 NOTE = "note:"
 PIECES = ("\n\nQ: ", "Q: ", "\nA:", "Make ", " from ", "#### ", CHECK, NOTE, GOOD, BAD)
-NUMBERS = tuple(map(str, range(10, 121)))
+NUMBERS = tuple(map(str, range(10, 61)))
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES, *NUMBERS))}
-SHARES = (0.1, 0.2, 0.25, 0.25, 0.2)
+SHARES = (0.1, 0.15, 0.25, 0.3, 0.2)
 """Of the levels 1 to 5."""
 NOTES = 0.15
 """Share of words that mean nothing."""
@@ -56,7 +56,7 @@ FORM = PromptForm()
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Words and numbers up to 120 are tokens; everything else goes by character."""
+    """Words and numbers up to 60 are tokens; everything else goes by character."""
     longest_first = sorted((*PIECES, *NUMBERS), key=lambda piece: (-len(piece), piece))
     return tokenizer_of(VOCABULARY, "|".join([*longest_first, r"[\s\S]"]), context=CONTEXT)
 

@@ -20,7 +20,7 @@ from sharpen.tasks.base import check_range
 VERIFIER = "countdown"
 COUNTS = (3, 4, 5, 6, 7, 8)
 LEVELS = range(1, len(COUNTS) + 1)
-LARGEST = 15
+LARGEST = 9
 CHECK, GOOD, BAD = "check:", " ok", " no"
 FORESIGHT, CHECKS = 0.55, 0.3
 """Of the long style: how often a step is known to be right, and how often a step is checked."""
@@ -41,21 +41,19 @@ class Part(NamedTuple):
     """Whether it leads towards the target, or says so."""
 
 
-def generate(rng: random.Random, *, level: int = 3, style: str = "short") -> Task:
+def generate(rng: random.Random, *, level: int = 3, upto: int = 0, style: str = "short") -> Task:
     """Draw a question such as `Make 9 from 7 3 5 2`, answered by `7-3+5` and so on.
 
-    BadInput for a level or style that there is not.
+    With `upto`, any level from the one to the other. BadInput for a level or style that there is not.
     """
     check_range("level", level, LEVELS)
+    check_range("upto", upto or level, LEVELS)
     if style not in list(Style):
         raise BadInput("style", style, "is none", remedy=f"one of: {', '.join(Style)}")
-    numbers = rng.sample(range(1, LARGEST + 1), COUNTS[level - 1])
+    numbers = rng.sample(range(1, LARGEST + 1), COUNTS[rng.randint(level, max(level, upto)) - 1])
     target = walked(numbers, wander(rng, numbers))
-    if style == Style.SHORT:
-        parts = straight(rng, numbers, target)
-    else:
-        parts = search(rng, numbers, target)
-    solution = "".join(part.text for part in parts)
+    write = straight if style == Style.SHORT else search
+    solution = "".join(part.text for part in write(rng, numbers, target))
     question = f"Make {target} from {' '.join(map(str, numbers))}"
     return Task.ask(
         question,
