@@ -1,6 +1,7 @@
 """Train the model `ponder` from scratch: to go straight on, and to look back where it is told to.
 
-    python tools/train_ponder.py                    # about 10 minutes on one core
+    python tools/train_ponder.py --out runs/first   # about 5 minutes on one core
+    python tools/train_ponder.py --start runs/first --stage 2 --seed 1 --lr 2e-3 --work runs/second
 
 Examples are solutions of `sharpen.tasks.countdown` with wrong turns. Some are cut short by a word that the
 model does not learn to say: after `check:` it learns to tell whether the target is still in reach, and if not
@@ -17,6 +18,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -48,8 +50,26 @@ PIECES = ("\n\nQ: ", "Q: ", "\nA:", "Make ", " from ", "#### ", CHECK, NOTE, GOO
 NUMBERS = tuple(map(str, range(10, 61)))
 CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
 VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES, *NUMBERS))}
-SHARES = (0.1, 0.15, 0.25, 0.3, 0.2)
-"""Of the levels 1 to 5."""
+
+
+class Mixture(NamedTuple):
+    """What the examples of a stage are like."""
+
+    levels: tuple[float, ...]
+    """Shares of the levels from 1 on."""
+    foresight: tuple[float, ...]
+    """How often a step is known to be right: one of these in each example."""
+    often: tuple[float, ...]
+    """How often a step is interrupted: likewise."""
+    end: float
+    """How often the end is, where steps are."""
+
+
+STAGES = (
+    Mixture((0.1, 0.15, 0.25, 0.3, 0.2), (0.5, 0.75, 1.0), (0.0, 0.15, 0.4), 0.6),
+    Mixture((0.1, 0.25, 0.35, 0.3), (0.2, 0.5, 0.8), (0.0, 0.2, 0.5), 0.85),
+)
+"""First steps and sums, then more wrong turns and more words from outside."""
 NOTES = 0.15
 """Share of words that mean nothing."""
 FORM = PromptForm()
@@ -66,9 +86,9 @@ def build_model() -> LlamaForCausalLM:
     return decoder(len(VOCABULARY), hidden=96, inner=256, layers=4, heads=4, context=CONTEXT)
 
 
-def interrupted(rng: random.Random, numbers: Sequence[int], target: int) -> Iterator[Part]:
+def interrupted(rng: random.Random, numbers: Sequence[int], target: int, mixture: Mixture) -> Iterator[Part]:
     """A way with wrong turns and words from outside; what is not sound is not learnt."""
-    often, foresight = rng.choice((0.0, 0.15, 0.4)), rng.choice((0.5, 0.75, 1.0))
+    often, foresight = rng.choice(mixture.often), rng.choice(mixture.foresight)
     signs: list[int] = []
     last = len(numbers) - 1
     while True:
@@ -81,7 +101,7 @@ def interrupted(rng: random.Random, numbers: Sequence[int], target: int) -> Iter
         if answered:
             yield Part(f"\n#### {written(numbers, signs)}")
         fine = True
-        if rng.random() < (0.6 if done and often else often):
+        if rng.random() < (mixture.end if done and often else often):
             fine = yield from told(rng, reachable(numbers, signs, target))
         if not fine:
             turned(numbers, signs, target)
@@ -107,12 +127,12 @@ def told(rng: random.Random, fine: bool) -> Generator[Part, None, bool]:
     return fine
 
 
-def example(seed: int, place: int, model: HFModel) -> Example:
+def example(seed: int, place: int, model: HFModel, mixture: Mixture) -> Example:
     """The example at a place of the training data."""
     rng = random_for("ponder", seed, place)
-    task = generate(rng, level=1 + rng.choices(range(len(SHARES)), SHARES)[0])
+    task = generate(rng, level=1 + rng.choices(range(len(mixture.levels)), mixture.levels)[0])
     target, *numbers = (int(word) for word in task.question.split() if word.isdigit())
-    parts = groupby(interrupted(rng, numbers, target), key=lambda part: part.sound)
+    parts = groupby(interrupted(rng, numbers, target, mixture), key=lambda part: part.sound)
     turns = [Turn(author=Author.TEMPLATE, text=FORM.text(task)), Turn(author=Author.TEACHER, text=" ")]
     turns += [
         Turn(author=Author.TEACHER, text="".join(p.text for p in group), trained=sound)
@@ -129,10 +149,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/ponder"), help="folder of the checkpoint")
     parser.add_argument("--start", type=Path, help="folder of a model to go on from")
-    parser.add_argument("--examples", type=int, default=60_000)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=64, help="examples per step")
+    parser.add_argument("--examples", type=int, default=32_000)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=32, help="examples per step")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--stage", type=int, choices=(1, 2), default=1, help="which mixture of examples")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -147,7 +168,8 @@ def main() -> None:
     build_model().save_pretrained(untrained)
     build_tokenizer().save_pretrained(untrained)
     model = HFModel.open(options.start or untrained, name="ponder", threads=1)
-    batch = Batch(tuple(example(options.seed, place, model) for place in range(options.examples)))
+    mixture = STAGES[options.stage - 1]
+    batch = Batch(tuple(example(options.seed, place, model, mixture) for place in range(options.examples)))
     began = time.monotonic()
 
     def progress(step: int, total: int, loss: float) -> None:

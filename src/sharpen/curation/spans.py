@@ -26,11 +26,12 @@ def standing(answer: Attempt, boundary: str) -> int:
     return place if place > 0 else len(text)
 
 
-def learnt_until(scope: Scope, policy: Policy, answers: Sequence[Attempt], mark: str) -> list[Attempt]:
+def learnt_until(scope: Scope, policy: Policy, answers: Sequence[Attempt], mark: str) -> tuple[Attempt, ...]:
     """The policy's answers, of which only what comes before a mark in the last turn carries loss."""
     parts = scope.parted(policy, answers, lambda answer: len(answer.turns[-1].text.partition(mark)[0]))
     rest = [part.turns[-1].model_copy(update={"trained": False}) for part in parts]
-    return [a.model_copy(update={"turns": (*a.turns[:-1], r)}) for a, r in zip(parts, rest, strict=True)]
+    ends = zip(parts, rest, strict=True)
+    return tuple(part.model_copy(update={"turns": (*part.turns[:-1], end)}) for part, end in ends)
 
 
 def learnt_from(answer: Attempt, place: int) -> Attempt:

@@ -35,7 +35,7 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict
-from sharpen.curation.batch import Batch, Item
+from sharpen.curation.batch import Batch, batch_of
 from sharpen.curation.select import confidence, right_places
 from sharpen.curation.spans import learnt_from
 from sharpen.curation.voting import best_by, voted
@@ -80,7 +80,6 @@ class Use(StrEnum):
 
     INFERENCE = "inference"
     TRAIN = "train"
-    """To train on."""
 
 
 class Config(Record):
@@ -132,13 +131,8 @@ def limits(config: Config) -> tuple[int, ...]:
 
 def interruption(config: Config) -> Interruption:
     """The schedule as shared parts want it."""
-    return Interruption(
-        words=config.trigger,
-        limits=limits(config),
-        boundary=config.boundary,
-        after_end=config.on_eos is OnEnd.TRIGGER or config.schedule is Schedule.AT_END,
-        temperature=config.temperature,
-    )
+    after_end = config.on_eos is OnEnd.TRIGGER or config.schedule is Schedule.AT_END
+    return Interruption(config.trigger, limits(config), config.boundary, after_end, config.temperature)
 
 
 def answer(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> list[Attempt]:
@@ -157,7 +151,7 @@ def lessons(told: Sequence[Told], first: Sequence[Verdict], last: Sequence[Verdi
     before, after = set(right_places(first)), right_places(last)
     mended = [learnt_from(told[i].attempt, len(told[i].first.turns)) for i in after if i not in before]
     stayed = [learnt_from(told[i].attempt, 1) for i in after if i in before]
-    return Batch(items=tuple(Item(attempt=one) for one in (*mended, *stayed[: len(mended)])))
+    return batch_of([*mended, *stayed[: len(mended)]])
 
 
 PLACE = Setting(
@@ -198,7 +192,7 @@ def ids(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         told = [t for _ in range(config.samples) for t in interrupted(it, policy, tasks.train, how)]
         marks = [it.judge([getattr(one, name) for one in told], tasks.train) for name in ("first", "attempt")]
         learner = SFT(epochs=config.epochs, lr=config.lr)
-        final = run.workflow(it.update(learner, policy, lessons(told, *marks)), answer, plain)
+        final = run.workflow(it.update(learner, policy, it.curate(lessons, told, *marks)), answer, plain)
     if found := effect(it, policy, tasks.val, how):
         it.measure(**found.numbers)
     return it.gate(final, incumbent=start, tasks=tasks.val)

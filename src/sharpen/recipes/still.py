@@ -18,15 +18,13 @@ Such problems are like those whose questions have as many words. Every training 
 Left out: other domains, a model that writes solutions from thoughts.
 
 Expected: TODO
-Ablation: `labels = "none"` takes solutions whatever the verifier says of them.
+Ablation: `labels = "shuffled"` deals each problem's verdicts anew, so that wrong solutions are admitted.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from statistics import fmean
 
 from pydantic import Field
 
@@ -36,8 +34,10 @@ from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import Scored, Verdict
-from sharpen.curation.batch import Batch, Item
+from sharpen.core.verdict import Verdict
+from sharpen.curation.batch import Batch, batch_of
+from sharpen.curation.groups import Groups, Labels, labelled
+from sharpen.curation.lengths import usual_lengths
 from sharpen.curation.select import clean, confidence, demonstrations, merged, right_places, unsolved
 from sharpen.curation.spans import learnt_until
 from sharpen.curation.voting import best_by
@@ -73,22 +73,10 @@ class Optimiser(StrEnum):
     """How M_t is made."""
 
     SFT = "sft"
-    DPO = "dpo"
-
-
-class Aligned(StrEnum):
-    """Which tokens DPO sees."""
-
-    THOUGHT = "thought"
-    WHOLE = "whole"
-
-
-class Labels(StrEnum):
-    """By what a solution counts as right."""
-
-    VERIFIER = "verifier"
-    NONE = "none"
-    """The ablation: every solution does."""
+    DPO_THOUGHT = "dpo-thought"
+    """DPO on what comes before the answer."""
+    DPO_WHOLE = "dpo-whole"
+    """DPO on all tokens."""
 
 
 class Config(Record):
@@ -108,14 +96,12 @@ class Config(Record):
     """Which of a problem's right solutions is taken."""
     optimiser: Optimiser = Optimiser.SFT
     """How M_t is made."""
-    aligned: Aligned = Aligned.THOUGHT
-    """Which tokens DPO sees."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly DPO holds to M_1."""
     likelihood: float = Field(default=0.0, ge=0)
     """Weight of the likelihood of what is right, per token (lambda)."""
-    labels: Labels = Labels.VERIFIER
-    """`none` is the ablation."""
+    labels: Labels = Labels.TRUE
+    """`shuffled` is the ablation."""
     steps: int = Field(default=30, ge=1)
     """Optimizer steps of every training."""
     lr: float | None = Field(default=None, gt=0)
@@ -124,50 +110,17 @@ class Config(Record):
     """Learning rate of DPO."""
 
 
-Lengths = Mapping[int, float]
-
-
-def imitated(seeds: Sequence[Task], policy: Policy) -> Batch:
-    """The worked solutions of the seed."""
-    shown = demonstrations(seeds, policy.prompt, policy=policy.version)
-    return Batch(items=tuple(Item(attempt=attempt) for attempt in shown))
-
-
-def kind(task: Task) -> int:
-    """Problems of as many words are alike."""
-    return len(task.question.split())
-
-
-def teacher_lengths(tasks: Sequence[Task]) -> Lengths:
-    """Mean length in characters of the worked solutions, by kind of problem."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for task in tasks:
-        found[kind(task)].append(len(task.solution or ""))
-    return {size: fmean(lengths) for size, lengths in found.items()}
-
-
-def worth(config: Config, tasks: Sequence[Task], lengths: Lengths) -> Callable[[Attempt], float]:
-    """What decides between a problem's right solutions."""
-    usual = {task.key: lengths.get(kind(task), max(lengths.values())) for task in tasks}
-    match config.select:
-        case Select.LENGTH:
-            return lambda attempt: -abs(len(attempt.response) - usual[attempt.task])
-        case Select.PERPLEXITY:
-            return lambda attempt: -confidence(attempt)
-        case Select.RANDOM:
-            return lambda attempt: 0.0
-
-
 def chosen(
-    attempts: Sequence[Attempt],
-    verdicts: Sequence[Verdict],
-    tasks: Sequence[Task],
-    lengths: Lengths,
-    c: Config,
+    attempts: Sequence[Attempt], verdicts: Sequence[Verdict], usual: Mapping[str, float], select: Select
 ) -> Batch:
-    """One right solution to every problem that has any."""
+    """One right solution to every problem that has any; `usual` is the teacher's length by task."""
+    by: dict[Select, Callable[[Attempt], float]] = {
+        Select.LENGTH: lambda attempt: -abs(len(attempt.response) - usual[attempt.task]),
+        Select.PERPLEXITY: lambda attempt: -confidence(attempt),
+        Select.RANDOM: lambda attempt: 0.0,
+    }
     right = [attempts[place] for place in right_places(verdicts) if clean(attempts[place])]
-    return Batch(items=tuple(Item(attempt=one) for one in best_by(right, worth(c, tasks, lengths))))
+    return batch_of(best_by(right, by[select]))
 
 
 def paired(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Pairs:
@@ -177,11 +130,6 @@ def paired(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Pairs:
     wrong = {a.task: a for a in best_by([a for i, a in enumerate(attempts) if i not in places], confidence)}
     found = tuple(Pair(better=one, worse=wrong[one.task]) for one in right if one.task in wrong)
     return Pairs(items=found)
-
-
-def held(verdicts: Sequence[Verdict], labels: Labels) -> list[Verdict]:
-    """What training holds of the solutions."""
-    return list(verdicts) if labels is Labels.VERIFIER else [Scored(value=1.0)] * len(verdicts)
 
 
 def to_explore(run: Run, policy: Policy, pool: Sequence[Task], explored: Explored) -> tuple[Task, ...]:
@@ -213,50 +161,46 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=360, val=32, test=300, control_samples=4),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
-        seeds=4, rounds=1, K=2, steps=2, optimiser="dpo"
+        seeds=4, rounds=1, K=2, steps=2, optimiser="dpo-thought"
     ),
     demo=PLACE.on(train=160, val=4, test=100, control_samples=2, threads=1).at(rounds=1),
-    ablation={"labels": "none"},
+    ablation={"labels": "shuffled"},
     claim="Long thoughts found by exploring hard problems add to a small distilled seed.",
     arms={
         "seed twice": {"explored": "none"},
         "easy problems": {"explored": "easy"},
         "picked at random": {"select": "random"},
         "picked by perplexity": {"select": "perplexity"},
-        "DPO on thoughts": {"optimiser": "dpo"},
-        "DPO on all": {"optimiser": "dpo", "aligned": "whole"},
-        "DPO with likelihood": {"optimiser": "dpo", "likelihood": 0.2},
+        "DPO on thoughts": {"optimiser": "dpo-thought"},
+        "DPO on all": {"optimiser": "dpo-whole"},
+        "DPO with likelihood": {"optimiser": "dpo-thought", "likelihood": 0.2},
     },
 )
 def still(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Imitate, then by rounds explore what is unsolved and train anew on all there is."""
-    seeds, pool = tasks.train[: config.seeds], tasks.train[config.seeds :]
-    base, lengths = policy, teacher_lengths(seeds)
-    data, pairs = imitated(seeds, policy), Pairs(items=())
-    sft = SFT(steps=config.steps, lr=config.lr)
+    c = config
+    seeds, pool = tasks.train[: c.seeds], tasks.train[c.seeds :]
+    base, usual, pairs = policy, usual_lengths(seeds, tasks.train), Pairs(items=())
+    data = batch_of(demonstrations(seeds, policy.prompt, policy=policy.version))
+    sft = SFT(steps=c.steps, lr=c.lr)
     first = policy = run.prepared(run.preparation().update(sft, base, data))
     dpo = Preference(
-        steps=config.steps,
-        lr=config.dpo_lr,
-        beta=config.beta,
-        likelihood=config.likelihood,
-        reference=first.weights,
+        steps=c.steps, lr=c.dpo_lr, beta=c.beta, likelihood=c.likelihood, reference=first.weights
     )
-    waiting = to_explore(run, policy, pool, config.explored)
-    for it in run.iterations(config.rounds):
-        attempts = it.attempt(policy, waiting, samples=config.K, temperature=config.temperature)
-        verdicts = held(it.judge(attempts, waiting), config.labels)
-        if config.optimiser is Optimiser.SFT:
-            data = merged(data, it.curate(chosen, attempts, verdicts, waiting, lengths, config))
+    waiting = to_explore(run, policy, pool, c.explored)
+    for it in run.iterations(c.rounds):
+        attempts = it.attempt(policy, waiting, samples=c.K, temperature=c.temperature)
+        groups = labelled(Groups(attempts, it.judge(attempts, waiting)), c.labels)
+        if c.optimiser is Optimiser.SFT:
+            data = merged(data, it.curate(chosen, *groups, usual, c.select))
             candidate = it.update(sft, base, data)
         else:
-            aligned = (
-                attempts if config.aligned is Aligned.WHOLE else learnt_until(it, policy, attempts, ANSWER)
-            )
-            pairs = Pairs(items=(*pairs.items, *it.curate(paired, aligned, verdicts).items))
+            if c.optimiser is Optimiser.DPO_THOUGHT:
+                groups = groups._replace(attempts=learnt_until(it, policy, attempts, ANSWER))
+            pairs = Pairs(items=(*pairs.items, *it.curate(paired, *groups).items))
             candidate = it.update(dpo, first, pairs)
         solved = len(waiting)
-        waiting = unsolved(waiting, attempts, verdicts)
+        waiting = unsolved(waiting, *groups)
         it.measure(explored=solved, solved=solved - len(waiting))
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)
     return policy
