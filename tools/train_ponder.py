@@ -40,6 +40,7 @@ from sharpen.tasks.countdown import (
     reachable,
     step,
     turned,
+    verdict,
     written,
 )
 
@@ -63,13 +64,16 @@ class Mixture(NamedTuple):
     """How often a step is interrupted: likewise."""
     end: float
     """How often the end is, where steps are."""
+    replies: float
+    """Share of examples of which only what follows a word from outside is learnt."""
 
 
 STAGES = (
-    Mixture((0.1, 0.15, 0.25, 0.3, 0.2), (0.5, 0.75, 1.0), (0.0, 0.15, 0.4), 0.6),
-    Mixture((0.1, 0.25, 0.35, 0.3), (0.2, 0.5, 0.8), (0.0, 0.2, 0.5), 0.85),
+    Mixture((0.1, 0.15, 0.25, 0.3, 0.2), (0.5, 0.75, 1.0), (0.0, 0.15, 0.4), 0.6, 0.0),
+    Mixture((0.1, 0.25, 0.35, 0.3), (0.2, 0.5, 0.8), (0.0, 0.2, 0.5), 0.85, 0.0),
+    Mixture((0.0, 0.35, 0.4, 0.25), (0.2, 0.5, 0.8), (0.05, 0.2), 0.95, 0.7),
 )
-"""First steps and sums, then more wrong turns and more words from outside."""
+"""First steps and sums, then more wrong turns and more words from outside, then the replies to those."""
 NOTES = 0.15
 """Share of words that mean nothing."""
 FORM = PromptForm()
@@ -102,7 +106,7 @@ def interrupted(rng: random.Random, numbers: Sequence[int], target: int, mixture
             yield Part(f"\n#### {written(numbers, signs)}")
         fine = True
         if rng.random() < (mixture.end if done and often else often):
-            fine = yield from told(rng, reachable(numbers, signs, target))
+            fine = yield from told(rng, verdict(numbers, signs, target))
         if not fine:
             turned(numbers, signs, target)
             yield line(numbers, signs)
@@ -117,14 +121,14 @@ def line(numbers: Sequence[int], signs: Sequence[int], sound: bool = True) -> Pa
     return Part(("\n" if len(signs) > 1 else "") + step(numbers, signs), sound)
 
 
-def told(rng: random.Random, fine: bool) -> Generator[Part, None, bool]:
+def told(rng: random.Random, reply: str) -> Generator[Part, None, bool]:
     """A word from outside with what follows at once; whether to go on."""
     if rng.random() < NOTES:
         yield Part(f"\n{NOTE}", sound=False)
         return True
     yield Part(f"\n{CHECK}", sound=False)
-    yield Part(GOOD if fine else BAD)
-    return fine
+    yield Part(reply)
+    return reply.endswith(GOOD)
 
 
 def example(seed: int, place: int, model: HFModel, mixture: Mixture) -> Example:
@@ -132,7 +136,11 @@ def example(seed: int, place: int, model: HFModel, mixture: Mixture) -> Example:
     rng = random_for("ponder", seed, place)
     task = generate(rng, level=1 + rng.choices(range(len(mixture.levels)), mixture.levels)[0])
     target, *numbers = (int(word) for word in task.question.split() if word.isdigit())
-    parts = groupby(interrupted(rng, numbers, target, mixture), key=lambda part: part.sound)
+    made = list(interrupted(rng, numbers, target, mixture))
+    words = [place for place, part in enumerate(made) if part.text in (f"\n{CHECK}", f"\n{NOTE}")]
+    if words and rng.random() < mixture.replies:
+        made[: words[0]] = [part._replace(sound=False) for part in made[: words[0]]]
+    parts = groupby(made, key=lambda part: part.sound)
     turns = [Turn(author=Author.TEMPLATE, text=FORM.text(task)), Turn(author=Author.TEACHER, text=" ")]
     turns += [
         Turn(author=Author.TEACHER, text="".join(p.text for p in group), trained=sound)
@@ -153,7 +161,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32, help="examples per step")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--stage", type=int, choices=(1, 2), default=1, help="which mixture of examples")
+    parser.add_argument("--stage", type=int, choices=(1, 2, 3), default=1, help="which mixture of examples")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -126,13 +126,19 @@ def search(rng: random.Random, numbers: Sequence[int], target: int) -> Iterator[
             if len(signs) < len(numbers) - 1 and rng.random() > CHECKS:
                 continue
         fine = reachable(numbers, signs, target)
-        yield Part(f"{CHECK}{GOOD if fine else BAD}\n")
+        yield Part(f"{CHECK}{verdict(numbers, signs, target)}\n")
         if fine and len(signs) == len(numbers) - 1:
             yield Part(f"#### {written(numbers, signs)}")
             return
         if not fine:
             turned(numbers, signs, target)
             yield Part(f"{step(numbers, signs)}\n")
+
+
+def verdict(numbers: Sequence[int], signs: Sequence[int], target: int) -> str:
+    """What a check says: where one is, where one wants to be, and whether that can be."""
+    fine = reachable(numbers, signs, target)
+    return f" {walked(numbers, signs)} {target}{GOOD if fine else BAD}"
 
 
 def turned(numbers: Sequence[int], signs: list[int], target: int) -> None:
