@@ -71,9 +71,11 @@ class Mixture(NamedTuple):
 STAGES = (
     Mixture((0.1, 0.15, 0.25, 0.3, 0.2), (0.5, 0.75, 1.0), (0.0, 0.15, 0.4), 0.6, 0.0),
     Mixture((0.1, 0.25, 0.35, 0.3), (0.2, 0.5, 0.8), (0.0, 0.2, 0.5), 0.85, 0.0),
-    Mixture((0.0, 0.35, 0.4, 0.25), (0.2, 0.5, 0.8), (0.05, 0.2), 0.95, 0.7),
+    Mixture((0.0, 0.35, 0.4, 0.25), (0.2, 0.5, 0.8), (0.1, 0.4), 0.95, 0.7),
 )
 """First steps and sums, then more wrong turns and more words from outside, then the replies to those."""
+AGAIN = 0.4
+"""Share of ends at which there is one more word."""
 NOTES = 0.15
 """Share of words that mean nothing."""
 FORM = PromptForm()
@@ -113,6 +115,8 @@ def interrupted(rng: random.Random, numbers: Sequence[int], target: int, mixture
         elif done:
             if not answered:
                 yield Part(f"\n#### {written(numbers, signs)}")
+            while often and rng.random() < AGAIN:
+                yield from told(rng, verdict(numbers, signs, target))
             return
 
 

@@ -87,7 +87,7 @@ class Config(Record):
 
     schedule: Schedule = Schedule.TOTAL
     """Where triggers stand."""
-    b0: int = Field(default=12, ge=1)
+    b0: int = Field(default=24, ge=1)
     """Tokens before the first trigger."""
     gamma: float | None = Field(default=2.0, gt=1)
     """Growth of the budget; none stands for infinity and is plain sampling."""
@@ -97,11 +97,11 @@ class Config(Record):
     """What is spliced in; a filler is the ablation."""
     boundary: str = "\n"
     """An unfinished answer is cut back to the last of these before a trigger; empty cuts nothing."""
-    on_eos: OnEnd = OnEnd.TRIGGER
+    on_eos: OnEnd = OnEnd.STOP
     """What happens to an answer that ends before the next limit."""
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=0.7, ge=0)
     """Sampling temperature (unknown)."""
-    tokens: int = Field(default=240, ge=1)
+    tokens: int = Field(default=60, ge=1)
     """Tokens per question, for as many answers as they pay for (in place of N); one at least."""
     aggregate: Aggregate = Aggregate.MAJORITY
     """Which of a question's answers counts."""
@@ -131,7 +131,8 @@ def limits(config: Config) -> tuple[int, ...]:
 
 def interruption(config: Config) -> Interruption:
     """The schedule as shared parts want it."""
-    after_end = config.on_eos is OnEnd.TRIGGER or config.schedule is Schedule.AT_END
+    always = config.schedule is Schedule.AT_END or config.use is Use.TRAIN
+    after_end = always or config.on_eos is OnEnd.TRIGGER
     return Interruption(config.trigger, limits(config), config.boundary, after_end, config.temperature)
 
 
@@ -155,7 +156,7 @@ def lessons(told: Sequence[Told], first: Sequence[Verdict], last: Sequence[Verdi
 
 
 PLACE = Setting(
-    request={"task": "countdown?level=4", "model": "ponder", "max_tokens": 160, "test_temperature": 1.0}
+    request={"task": "countdown?level=2", "model": "ponder", "max_tokens": 160, "test_temperature": 1.0}
 )
 
 
@@ -166,16 +167,16 @@ PLACE = Setting(
     needs=(Need.LOGPROBS,),
     home=PLACE.on(train=8, val=48, test=300, control_samples=2),
     small=PLACE.on(train=4, val=2, test=4, control_samples=2, threads=1).at(use="train", samples=1, epochs=1),
-    demo=PLACE.on(train=8, val=8, test=100, control_samples=2, threads=1),
+    demo=PLACE.on(train=4, val=4, test=130, control_samples=2, threads=1),
     ablation={"trigger": "\nnote:"},
     claim="Triggers at geometrically growing budgets beat plain samples of as many tokens.",
     arms={
         "plain": {"schedule": "never"},
         "segment": {"schedule": "geometric-segment"},
         "fixed": {"schedule": "fixed"},
-        "fixed, rare": {"schedule": "fixed", "b0": 36},
+        "fixed, dense": {"schedule": "fixed", "b0": 12},
         "at end": {"schedule": "at-end"},
-        "no trigger at the end": {"on_eos": "stop"},
+        "triggers at ends": {"on_eos": "trigger"},
         "likelihood": {"aggregate": "likelihood"},
         "trained on": {"use": "train"},
     },
