@@ -10,13 +10,15 @@ The best of several such answers is chosen by majority or by likelihood.
 
 Changed: both readings of "budget" are here, since the listing could not be read. Limits count drawn tokens;
 what is spent counts the trigger's as well. Before a trigger the answer is cut back to a boundary. An answer
-that ends before a limit gets its trigger then (`on_eos = "stop"` leaves it). Every way has the same tokens
+that ends before a limit is left as it is (`on_eos = "trigger"` gives it its trigger then). Every way has the same tokens
 per question, `tokens`, and draws whole answers while they last: so `before` is plain sampling with majority
 at this price. `use = "train"` is our reading of the paper's motive: right answers, first of all those that
 were wrong before a trigger, are trained on, the trigger with them, so that the model looks back by itself.
 Left out: reward models, restarts, triggers placed by a step scorer.
 
-Expected: TODO
+Expected: on a model that can look back, one trigger at 24 tokens beats plain samples at the same price by 10
+points and more. A trigger keeps nearly every right answer; several in one answer confuse this model, so small
+b0, `on_eos = "trigger"` and fixed intervals do worse than one trigger at the end.
 Ablation: `trigger = "\\nnote:"`, a filler of the same length, which the model knows to mean nothing.
 """
 
