@@ -8,12 +8,11 @@ length, a trigger s is spliced in, and the model goes on after it,
 
 The best of several such answers is chosen by majority or by likelihood.
 
-Changed: both readings of "budget" are here, since the listing could not be read. Limits count drawn tokens;
-what is spent counts the trigger's as well. Before a trigger the answer is cut back to a boundary. An answer
-that ends before a limit is left as it is (`on_eos = "trigger"` gives it its trigger then). Every way has the same tokens
-per question, `tokens`, and draws whole answers while they last: so `before` is plain sampling with majority
-at this price. `use = "train"` is our reading of the paper's motive: right answers, first of all those that
-were wrong before a trigger, are trained on, the trigger with them, so that the model looks back by itself.
+Changed: both readings of "budget" are here, since the listing could not be read. Limits count drawn tokens,
+what is spent the trigger's as well. Before a trigger the answer is cut back to a boundary. What ends before
+a limit is left as it is. Every way has the same tokens per question and draws whole answers while they
+last: so `before` is plain sampling with majority at this price. `use = "train"` is our reading of the paper's
+motive: right answers, first of all those that were wrong before a trigger, are trained on with the trigger.
 Left out: reward models, restarts, triggers placed by a step scorer.
 
 Expected: on a model that can look back, one trigger at 24 tokens beats plain samples at the same price by 10

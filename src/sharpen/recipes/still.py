@@ -17,9 +17,8 @@ preparation, so `before` is M_0 and what imitation gave is no gain. A problem is
 Such problems are like those whose questions have as many words. Every training takes `steps` steps.
 Left out: other domains, a model that writes solutions from thoughts.
 
-Expected: nothing clear so far. With `ponder` a third to a half of the pool is hard, and half of it is solved; one
-round then moved test scores by -10 to +3 points (80 to 100 tasks, one seed, intervals over zero), easy
-problems by +8. A right solution by chance teaches wrong turns, which carry loss as they do in the seed.
+Expected: a null so far. With `ponder` half of the pool is hard and half of that gets solved, but one round moved
+test scores by -10 to +3 points (80 to 100 tasks, seed 1, intervals over zero); easy problems by +8.
 Ablation: `labels = "shuffled"` deals each problem's verdicts anew, so that wrong solutions are admitted.
 """
 
@@ -146,8 +145,7 @@ def to_explore(run: Run, policy: Policy, pool: Sequence[Task], explored: Explore
             return ()
 
 
-TASK = {"task": "countdown?level=2&style=long", "model": "ponder", "max_tokens": 160}
-PLACE = Setting(request=TASK)
+PLACE = Setting(request={"task": "countdown?level=2&style=long", "model": "ponder", "max_tokens": 160})
 
 
 @recipe(
