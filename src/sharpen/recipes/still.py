@@ -17,7 +17,7 @@ preparation, so `before` is M_0 and what imitation gave is no gain. A problem is
 Such problems are like those whose questions have as many words. Every training takes `steps` steps.
 Left out: other domains, a model that writes solutions from thoughts.
 
-Expected: a null so far. With `ponder` half of the pool is hard and half of that gets solved, but one round moved
+Expected: a null so far. Half of the pool is hard for `ponder` and half of that gets solved, but a round moved
 test scores by -10 to +3 points (80 to 100 tasks, seed 1, intervals over zero); easy problems by +8.
 Ablation: `labels = "shuffled"` deals each problem's verdicts anew, so that wrong solutions are admitted.
 """
