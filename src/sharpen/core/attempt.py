@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
@@ -110,6 +111,25 @@ class Attempt(Record):
     def token_count(self) -> int:
         """Number of tokens the policy wrote."""
         return own_tokens(self.turns)
+
+
+def parted(attempt: Attempt, place: int, decode: Callable[[Sequence[int]], str]) -> Attempt:
+    """The attempt with its last turn in two, token for token, behind `place` characters of its text.
+
+    The first part has the fewest tokens whose text is that long; an end token falls to the second, which is
+    there even if it is empty.
+    """
+    *before, turn = attempt.turns
+    ids, known = turn.token_ids, turn.logprobs
+    count = bisect_left(range(len(ids)), place, key=lambda n: len(decode(ids[:n])))
+    first = decode(ids[:count])
+    parts = [
+        turn.model_copy(
+            update={"text": text, "token_ids": ids[here], "logprobs": known[here] if known else known}
+        )
+        for text, here in ((first, slice(0, count)), (turn.text[len(first) :], slice(count, None)))
+    ]
+    return attempt.model_copy(update={"turns": (*before, *parts)})
 
 
 def own_turns(turns: Sequence[Turn]) -> int:

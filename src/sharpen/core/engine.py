@@ -65,6 +65,14 @@ class Extracting(Protocol):
         """The canonical answer of every response, in order; None where there is none."""
 
 
+@runtime_checkable
+class Decoder(Protocol):
+    """A model whose tokens are at hand."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of tokens, without special tokens."""
+
+
 class Listener(Protocol):
     """Hears of progress, to show it."""
 

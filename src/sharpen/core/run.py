@@ -17,9 +17,9 @@ from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sharpen.core.artifact import Artifact
-from sharpen.core.attempt import Attempt, Author, Turn, own_tokens, own_turns
+from sharpen.core.attempt import Attempt, Author, Turn, own_tokens, own_turns, parted
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Done, Engine, Extracting, Judging, ModelJudge, Verifier
+from sharpen.core.engine import Decoder, Done, Engine, Extracting, Judging, ModelJudge, Verifier
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
@@ -181,6 +181,20 @@ class Scope:
                 partial(_act, engine.actor, policy, jobs, how),
             )
         return tuple(longer)
+
+    def parted(
+        self, policy: Policy, attempts: Sequence[Attempt], at: Callable[[Attempt], int]
+    ) -> tuple[Attempt, ...]:
+        """The policy's attempts with their last turns in two, token for token, at a place in the text.
+
+        BadInput for a model whose tokens are not at hand.
+        """
+        model = self._engine.models[policy.model]
+        if not isinstance(model, Decoder):
+            raise BadInput(
+                "model", policy.model, "has no tokens to cut at", remedy="take a local Hugging Face model"
+            )
+        return tuple(parted(attempt, at(attempt), model.decode) for attempt in attempts)
 
     def _job(self, key: str, task: Task, index: int, rivals: Mapping[str, Policy]) -> Job:
         seed = seed_for(self._engine.seed, self._engine.recipe, key, task.key, index, "sample")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sharpen.core.attempt import Attempt
 from sharpen.core.records import Record
 
@@ -20,3 +22,8 @@ class Batch(Record):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def batch_of(attempts: Iterable[Attempt]) -> Batch:
+    """The attempts, each of weight 1."""
+    return Batch(items=tuple(Item(attempt=attempt) for attempt in attempts))

@@ -96,6 +96,12 @@ def moved_to(attempt: Attempt, task: Task, form: PromptForm, provenance: Provena
     )
 
 
+def clean(attempt: Attempt, most: int = 2) -> bool:
+    """Whether a response came to an end and has no line more than `most` times."""
+    lines = Counter(attempt.response.splitlines())
+    return attempt.stop is not Stop.LENGTH and max(lines.values(), default=0) <= most
+
+
 def unsolved(
     tasks: Sequence[Task], attempts: Sequence[Attempt], verdicts: Sequence[Verdict]
 ) -> tuple[Task, ...]:

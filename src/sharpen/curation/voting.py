@@ -7,7 +7,7 @@ attempts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.verdict import Scored, Verdict
@@ -55,6 +55,11 @@ def best_of(attempts: Sequence[Attempt], scores: Sequence[float | None]) -> tupl
         return float("-inf") if score is None else score
 
     return tuple(attempts[max(places, key=rank)] for places in _groups(attempts).values())
+
+
+def best_by(attempts: Sequence[Attempt], key: Callable[[Attempt], float]) -> tuple[Attempt, ...]:
+    """Of every task the attempt with the highest key; the first of equals."""
+    return best_of(attempts, [key(attempt) for attempt in attempts])
 
 
 def voted(

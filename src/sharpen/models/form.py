@@ -24,6 +24,7 @@ _KNOWN = {
     "bargainer-weak": DefaultForm(shots=0),
     "seeker": DefaultForm(shots=0),
     "offhand": DefaultForm(shots=0),
+    "ponder": DefaultForm(shots=0),
     "scripted": DefaultForm(shots=0),
     "none": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),
