@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from sharpen.core.attempt import Attempt, Author, Stop, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.task import Task
-from sharpen.core.verdict import Scored, value_of
+from sharpen.core.verdict import value_of
 from sharpen.curation.lengths import usual_lengths
 from sharpen.curation.select import clean
-from sharpen.recipes.still import Select, chosen, paired
 from sharpen.tasks import countdown
 from sharpen.tasks.arithmetic import evaluate
 from sharpen.verifiers.countdown import verify
@@ -66,31 +65,6 @@ def test_dials_are_checked() -> None:
 def attempt(task: str, text: str, sure: float, stop: Stop = Stop.END) -> Attempt:
     turn = Turn(author=Author.POLICY, text=text, token_ids=(1,), logprobs=(sure,))
     return Attempt(task=task, index=0, policy="p", turns=(turn,), stop=stop)
-
-
-ATTEMPTS = [
-    attempt("a", "xx", -0.1),
-    attempt("a", "xxxx", -3.0),
-    attempt("a", "xxxxxxxx", -0.5),
-    attempt("a", "wrong", -0.2),
-    attempt("a", "wronger", -2.0),
-    attempt("b", "cut", -0.1, Stop.LENGTH),
-    attempt("c", "wrong", -0.1),
-]
-VERDICTS = [Scored(value=value) for value in (1, 1, 1, 0, 0, 1, 0)]
-
-
-@pytest.mark.parametrize(
-    ("select", "text"), [(Select.LENGTH, "xxxxxxxx"), (Select.PERPLEXITY, "xxxx"), (Select.RANDOM, "xx")]
-)
-def test_one_right_solution_a_problem(select: Select, text: str) -> None:
-    batch = chosen(ATTEMPTS, VERDICTS, {"a": 7.0, "b": 1.0, "c": 1.0}, select)
-    assert [item.attempt.response for item in batch.items] == [text]
-
-
-def test_pairs_are_surprising_right_ones_and_likely_wrong_ones() -> None:
-    (pair,) = paired(ATTEMPTS, VERDICTS).items
-    assert (pair.better.response, pair.worse.response) == ("xxxx", "wrong")
 
 
 def test_what_repeats_itself_is_not_clean() -> None:
