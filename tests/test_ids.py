@@ -18,7 +18,7 @@ from sharpen.core.policy import Policy
 from sharpen.core.run import Run
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch
-from sharpen.curation.spans import learnt_from
+from sharpen.curation.own_words import learnt_from
 from sharpen.learners.batch import example_from
 from sharpen.models.hf import HFModel
 from sharpen.models.source import open_model

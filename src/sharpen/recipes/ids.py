@@ -37,8 +37,8 @@ from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch, batch_of
+from sharpen.curation.own_words import learnt_from
 from sharpen.curation.select import confidence, right_places
-from sharpen.curation.spans import learnt_from
 from sharpen.curation.voting import best_by, voted
 from sharpen.learners.sft import SFT
 from sharpen.search.interruption import Interruption, Told, effect, for_tokens, interrupted, price

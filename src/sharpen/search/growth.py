@@ -129,11 +129,6 @@ class Growth(Generic[S]):
             node.total += worth
             node.q = self._q(self, node, self._gamma)
 
-    def best_leaf(self) -> int:
-        """The visited end of highest value, the first of equals; the most valuable node if none has ended."""
-        ends = [i for i, node in enumerate(self.nodes) if node.ended and node.visits]
-        return max(ends or range(len(self.nodes)), key=lambda number: self.nodes[number].value)
-
 
 def uct(visits: int, child: Node[Any], weight: float) -> float:
     """Upper confidence bound of a child of a node with so many visits."""

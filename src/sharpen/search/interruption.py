@@ -12,7 +12,7 @@ from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Scope
 from sharpen.core.task import Task
 from sharpen.core.verdict import value_of
-from sharpen.curation.spans import opened
+from sharpen.curation.own_words import opened
 from sharpen.monitors.correction import Correction, from_samples
 
 

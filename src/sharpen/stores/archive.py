@@ -95,11 +95,6 @@ class Archive(Record):
 
     nodes: tuple[Node, ...] = Field(default=())
 
-    @classmethod
-    def rooted(cls, policy: Policy, scores: Sequence[Score]) -> Self:
-        """An archive of one."""
-        return cls(nodes=(Node(number=0, policy=policy, parent=None, scores=tuple(scores)),))
-
     def with_child(self, node: Node) -> Self:
         """The archive with one more node; BadInput if its number or parent does not fit."""
         if node.number != len(self.nodes) or node.parent not in range(len(self.nodes)):
