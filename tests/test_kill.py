@@ -1,4 +1,4 @@
-"""kill -9 anywhere, the same command again: the same journal and weights, byte for byte."""
+"""kill -9 anywhere in one run, the same command again: the same journal and weights, byte for byte."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ import pytest
 
 from helpers_run import contents
 from kill_driver import drive, started
-from sharpen.core.recipe import recipe_names
-from sharpen.experiment.check_recipe import StopAfter, small_spec
-from sharpen.experiment.execute import execute
 
 PLACES = ["torn:1", "row:2", "replace:1", "row:3", "progress:1", "torn:1", "replace:1"]
 PLACES += ["row:1", "row:2", "torn:2", "progress:1", "replace:1", "torn:2"]
@@ -56,13 +53,3 @@ def test_random_moments(reference: tuple[Path, float], tmp_path: Path) -> None:
     assert kills
     drive("star", tmp_path)
     assert contents(tmp_path) == contents(folder)
-
-
-@pytest.mark.parametrize("recipe", sorted(recipe_names()))
-def test_every_recipe_survives_a_kill(recipe: str, tmp_path: Path) -> None:
-    """In the middle of a write, against a run that was left alone."""
-    calm, killed = tmp_path / "calm", tmp_path / "killed"
-    execute(small_spec(recipe), calm, StopAfter(None))
-    assert drive(recipe, killed, "torn:9")
-    assert not drive(recipe, killed)
-    assert contents(killed) == contents(calm)

@@ -18,12 +18,19 @@ from sharpen.core.policy import Policy
 from sharpen.core.run import Run
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch
+from sharpen.core.verdict import Scored
 from sharpen.curation.pairs import distinct, siblings
+from sharpen.curation.rated import rated
 from sharpen.curation.refinements import from_tree
+from sharpen.judges.reward import scores_of
+from sharpen.judges.reward_watch import Choice as Pick
+from sharpen.judges.reward_watch import Choosing, best_of_n
 from sharpen.learners.batch import example_from
 from sharpen.learners.preference import Preference
+from sharpen.learners.reward_model import RewardLearner
 from sharpen.models.hf import HFModel
 from sharpen.models.source import open_model
+from sharpen.monitors.calibration import sigmoid
 from sharpen.report.trees import shown_text, tree_lines
 from sharpen.search.growth import Backup
 from sharpen.search.lockstep import Beam, Mcts, Plan
@@ -218,3 +225,21 @@ def test_the_policys_own_word_counts(tiny: HFModel, tmp_path: Path) -> None:
     )
     assert all(0 <= node.value <= 1 for node in tree.nodes)
     assert len({node.value for node in tree.nodes}) > 1
+
+
+def test_a_reward_model_guides_a_beam(tmp_path: Path, tiny: HFModel) -> None:
+    it, start = run(tmp_path, tiny), policy(tiny)
+    attempts = it.attempt(start, TASKS, samples=4)
+    ratings = rated(attempts, [Scored(value=float(a.index % 2)) for a in attempts])
+    scorer = it.update(RewardLearner(epochs=1), start, ratings)
+    steps = STEPS.model_copy(update={"values": Values(verdict=0.0, reward=1.0)})
+    for tree in it.search(search_steps, scorer, TASKS, steps, Beam(keep=2, depth=6)).items:
+        nodes = range(1, len(tree.nodes))
+        scores = scores_of(it, [tree.attempt(n) for n in nodes], TASKS, scorer)
+        assert [tree.nodes[n].value for n in nodes] == [
+            pytest.approx(sigmoid(score), abs=1e-4) for score in scores if score is not None
+        ]
+        assert tree.nodes[tree.best].value == max(tree.nodes[n].value for n in nodes if tree.nodes[n].ended)
+    found = best_of_n(it, scorer, TASKS, Choosing(choice=Pick.BEAM, n=4))
+    assert [attempt.task for attempt in found] == [task.key for task in TASKS]
+    assert all(attempt.stop is not Stop.LENGTH for attempt in found)

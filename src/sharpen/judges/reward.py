@@ -16,8 +16,9 @@ from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Judging
 from sharpen.core.policy import Policy
 from sharpen.core.records import digest
+from sharpen.core.run import Scope
 from sharpen.core.task import Task
-from sharpen.core.verdict import Error, Scored, Verdict
+from sharpen.core.verdict import Error, Scored, Verdict, value_of
 from sharpen.learners.reward_model import REWARD
 from sharpen.learners.reward_rows import read_attempt
 from sharpen.learners.training import trainable
@@ -74,3 +75,12 @@ class RewardJudge:
         if not all(map(math.isfinite, scores)):
             return Error(kind="reward model", detail="a score is not finite")
         return Scored(value=min(scores), evidence={STEPS: list(scores)} if self.steps else {})
+
+
+def scores_of(
+    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], scorer: Policy
+) -> tuple[float | None, ...]:
+    """Scores by the reward model that the policy `scorer` holds, 0 if it holds none; None where unknown."""
+    if REWARD not in scorer.parts:
+        return (0.0,) * len(attempts)
+    return tuple(map(value_of, it.judge(attempts, tasks, verifier=RewardJudge.of(scorer))))

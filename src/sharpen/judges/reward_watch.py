@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from math import isqrt
 from statistics import fmean
 
 from pydantic import Field
@@ -16,9 +17,11 @@ from sharpen.core.run import Scope
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.voting import best_of, by_vote, voted
-from sharpen.judges.reward import RewardJudge
-from sharpen.learners.reward_model import REWARD
+from sharpen.judges.reward import scores_of
 from sharpen.monitors.calibration import score_quality
+from sharpen.search.lockstep import Beam
+from sharpen.search.steps import Steps, search_steps
+from sharpen.search.values import Values
 
 
 class Choice(StrEnum):
@@ -29,15 +32,8 @@ class Choice(StrEnum):
     MAJORITY = "majority"
     BEST = "best"
     """The best by the reward model."""
-
-
-def scores_of(
-    it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], scorer: Policy
-) -> tuple[float | None, ...]:
-    """Scores by the reward model that the policy `scorer` holds, 0 if it holds none; None where unknown."""
-    if REWARD not in scorer.parts:
-        return (0.0,) * len(attempts)
-    return tuple(map(value_of, it.judge(attempts, tasks, verifier=RewardJudge.of(scorer))))
+    BEAM = "beam"
+    """The best by the reward model of a beam of steps, which it guides."""
 
 
 class Choosing(Record):
@@ -45,7 +41,7 @@ class Choosing(Record):
 
     choice: Choice = Choice.BEST
     n: int = Field(default=8, ge=1)
-    """Samples to choose among."""
+    """Samples to choose among; a beam draws so many at every step, and keeps the square root of them."""
     temperature: float = Field(default=0.7, gt=0)
     """Their temperature."""
 
@@ -54,10 +50,25 @@ def best_of_n(scope: Scope, policy: Policy, tasks: Sequence[Task], how: Choosing
     """One attempt per task; no label is looked at. A procedure for `run.workflow`."""
     if how.choice is Choice.GREEDY:
         return scope.attempt(policy, tasks, temperature=0.0)
+    if how.choice is Choice.BEAM:
+        return beam_of_n(scope, policy, tasks, how)
     attempts = scope.attempt(policy, tasks, samples=how.n, temperature=how.temperature)
     if how.choice is Choice.MAJORITY:
         return voted(attempts, scope.answers(attempts))
     return best_of(attempts, scores_of(scope, attempts, tasks, policy))
+
+
+def beam_of_n(scope: Scope, policy: Policy, tasks: Sequence[Task], how: Choosing) -> tuple[Attempt, ...]:
+    """The best answer of a beam per task, whose steps are lines that the policy's reward model values."""
+    keep = isqrt(how.n)
+    steps = Steps(
+        first=how.n,
+        width=how.n // keep,
+        temperature=how.temperature,
+        values=Values(verdict=0.0, reward=1.0),
+    )
+    trees = scope.search(search_steps, policy, tasks, steps, Beam(keep=keep))
+    return tuple(tree.attempt(tree.best) for tree in trees.items)
 
 
 def votes_of(

@@ -11,7 +11,7 @@ weighted by r; fine-tune on them. Then GRPO on tasks solved 2 to 5 times of 8, w
 
     R = sigmoid(alpha r_m) + (r_v - 1),  r_v in {0, 1} the verifier, r_m the score.
 
-Inference: the best of N by r (RM@N). Rounds record it, Maj@N, and how well r orders and is calibrated.
+Inference: the best of N by r (RM@N), or a beam that r guides. Rounds record RM@N, Maj@N, AUC, calibration.
 Where the report is silent: k = 6 as for its reward data; a vote weighs sigmoid(r); rounds sample anew and
 train on from the previous weights; queries, and the reward model of GRPO, come from the last SFT model.
 Changed: r adds the trunk's log-likelihood, with a learnt weight, to two layers on the last token, which a
@@ -40,7 +40,8 @@ from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.rated import rated, shuffled
 from sharpen.curation.select import best_per_task, merged, rewards_of, right_places, solved_between, taken
-from sharpen.judges.reward_watch import Choice, Choosing, best_of_n, scores_of, votes_of, watch_reward
+from sharpen.judges.reward import scores_of
+from sharpen.judges.reward_watch import Choice, Choosing, best_of_n, votes_of, watch_reward
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
@@ -90,9 +91,9 @@ class Config(Record):
     rl_lr: float | None = None
     """Learning rate of GRPO, likewise."""
     answer: Choice = Choice.GREEDY
-    """How the returned policy answers: greedily, or by Maj@N or RM@N."""
+    """How the returned policy answers: greedily, by Maj@N or RM@N, or by a beam that r guides."""
     n: int = Field(default=8, ge=1)
-    """Samples of Maj@N and RM@N (N)."""
+    """Samples of Maj@N and RM@N (N), and of a beam at every step."""
 
 
 Scores = Sequence[float | None]
@@ -176,8 +177,7 @@ def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
         scorer = it.scope("reward").update(reward, policy, it.curate(rated, attempts, verdicts))
         right = [attempts[i] for i in right_places(verdicts)]
         batch = it.curate(top, right, scores_of(it, right, known, scorer), config)
-        if hidden:
-            batch = merged(batch, guessed(it, policy, scorer, hidden, config))
+        batch = merged(batch, guessed(it, policy, scorer, hidden, config)) if hidden else batch
         candidate = it.update(sft, policy, batch)
         watch_reward(it, candidate, scorer, tasks.val, how)
         policy = it.gate(candidate, incumbent=policy, tasks=tasks.val)

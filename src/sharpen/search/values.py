@@ -16,6 +16,8 @@ from sharpen.core.run import Scope
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
 from sharpen.core.verdict import value_of
+from sharpen.judges.reward import scores_of
+from sharpen.monitors.calibration import sigmoid
 
 UNKNOWN = 0.5
 """What counts where a verdict is not known: neither right nor wrong."""
@@ -39,6 +41,8 @@ class Values(Record):
     """Beginnings of its answers."""
     likelihood: float = Field(default=0.0, ge=0)
     """Of the geometric mean probability of the policy's tokens."""
+    reward: float = Field(default=0.0, ge=0)
+    """Of the sigmoid of the score by the reward model that the policy holds."""
 
 
 class Standing(NamedTuple):
@@ -64,6 +68,10 @@ def valued(
         found = [x + how.self_evaluation * y for x, y in zip(found, own, strict=True)]
     if how.likelihood:
         found = [x + how.likelihood * likely(a) for x, a in zip(found, attempts, strict=True)]
+    if how.reward and asked:
+        scores = scores_of(it, attempts, tasks, policy)
+        worth = [UNKNOWN if score is None else sigmoid(score) for score in scores]
+        found = [x + how.reward * y for x, y in zip(found, worth, strict=True)]
     values = iter(found)
     return [next(values) if one.attempt.turns else 0.0 for one in standing]
 
