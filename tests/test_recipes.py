@@ -22,11 +22,11 @@ from sharpen.experiment.spec import RunSpec
 RECIPES = sorted(recipe_names())
 
 
-def learn(recipe: str, folder: Path, **settings: JsonValue) -> Result:
-    """The recipe's demonstration, with other settings on top."""
+def learn(recipe: str, folder: Path, past: Path | None = None, **settings: JsonValue) -> Result:
+    """The recipe's demonstration, with other settings on top; `past` is a run whose work it may share."""
     place = load_recipe(recipe).demo.at(**settings)
-    spec = RunSpec.at(recipe, place, {"seed": 1, "control_samples": 2, "threads": 1})
-    return execute(spec, folder, StopAfter(None))
+    spec = RunSpec.at(recipe, place, {"seed": 1, "control_samples": 1, "threads": 1})
+    return execute(spec, folder, StopAfter(None), past=past)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -44,7 +44,7 @@ def test_runs_and_survives_a_kill(name: str, tmp_path: Path) -> None:
 def test_learns_and_its_ablation_does_not(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     full = learn(name, tmp_path / "full")
-    ablated = learn(name, tmp_path / "ablated", **recipe.ablation)
+    ablated = learn(name, tmp_path / "ablated", tmp_path / "full", **recipe.ablation)
     assert full.test.delta.above_zero, full.conclusion
     assert not ablated.test.delta.above_zero, ablated.conclusion
     again, before = full.controls.no_update, full.test.before

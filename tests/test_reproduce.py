@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers_run import contents
 from sharpen.core.engine import Listener
 from sharpen.core.errors import BadInput
 from sharpen.core.stats import Interval, crossed_interval
-from sharpen.experiment.check_recipe import StopAfter
+from sharpen.experiment.check_recipe import StopAfter, small_spec
+from sharpen.experiment.execute import execute
 from sharpen.experiment.reproduce import Finding, Reproduction, difference, reproduce, verdict
 
 RECIPE = '''"""Nothing."""
@@ -141,3 +143,19 @@ def test_crossed_interval_is_wide_where_seeds_disagree() -> None:
     agree = crossed_interval([[0.5, 0.5, 0.5, 0.5]] * 4)
     differ = crossed_interval([[1.0] * 4, [0.0] * 4, [1.0] * 4, [0.0] * 4])
     assert agree.low == agree.high and differ.low is not None and differ.low < 0.2
+
+
+def test_shared_work_changes_nothing_but_time(tmp_path: Path) -> None:
+    """A run with other settings that takes over what it can ends in the bytes of one that does not."""
+    spec = small_spec("star")
+    other = spec.model_copy(update={"settings": {**spec.settings, "per_task": 1}})
+    folders = [tmp_path / name for name in ("first", "alone", "sharing", "elsewhere")]
+    execute(spec, folders[0], StopAfter(None))
+    alone = execute(other, folders[1], StopAfter(None))
+    sharing = execute(other, folders[2], StopAfter(None), past=folders[0])
+    assert contents(folders[1]) == contents(folders[2])
+    assert alone.budget.used == sharing.budget.used
+    spent = [sum(time.model_seconds for time in run.budget.timing.values()) for run in (alone, sharing)]
+    assert spent[1] < spent[0]
+    elsewhere = other.model_copy(update={"seed": 5})
+    assert execute(elsewhere, folders[3], StopAfter(None), past=folders[0]).journal_head != alone.journal_head

@@ -15,6 +15,7 @@ from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.errors import BadInput, Mismatch
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Entry, Journal, Wall
+from sharpen.core.past import Past
 from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
 from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
@@ -95,6 +96,10 @@ class Done(NamedTuple):
     files: tuple[str, ...] = ()
 
 
+SHARED = frozenset({"attempt", "judge", "answers", "update"})
+"""Verbs that depend on their place and inputs alone."""
+
+
 def _no_models(spec: str) -> Any:
     raise BadInput("model", spec, "this run cannot open helper models", remedy="give the engine a way to")
 
@@ -128,6 +133,8 @@ class Engine:
     """Opens a helper model by its spec."""
     start: Policy | None = None
     """The policy the method starts from, where the recipe made it itself."""
+    past: Past | None = None
+    """A run whose model work is taken over where it is the same; its use is charged, its time is not."""
     workflows: dict[Workflow, Procedure] = field(default_factory=dict)
     """The procedures that policies of this run name."""
 
@@ -158,7 +165,16 @@ class Engine:
         wanted = hash_bytes(encode(inputs))
         row = self.journal.get(key)
         if row is None:
-            return self._record(key, verb, wanted, purpose, compute)
+            past = self.past.take(key, wanted, self.store) if self.past and verb in SHARED else None
+            if past is None:
+                return self._record(key, verb, wanted, purpose, compute)
+            return self._record(
+                key,
+                verb,
+                wanted,
+                purpose,
+                lambda: Done(decode(kind, self.store.get(past.blob)), past.usage, past.files),
+            )
         if row.entry.inputs != wanted:
             raise Mismatch(
                 f"step {key} now has other inputs than when it was journaled",

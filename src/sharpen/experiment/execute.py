@@ -18,12 +18,13 @@ from sharpen.core.engine import Done, Engine, Listener
 from sharpen.core.errors import BadInput, BudgetExhausted, Mismatch, SharpenError
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Journal, head_of
+from sharpen.core.past import Past
 from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
-from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest
+from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
@@ -37,11 +38,13 @@ def execute(
     *,
     fork: bool = False,
     repair: bool = False,
+    past: Path | None = None,
 ) -> Result:
     """Run, or continue, the run in `folder` and write `folder`/result.json.
 
     With `fork`, a run of another identity in `folder` is left alone and a new one is made beside it.
-    With `repair`, stored files that are damaged are computed again.
+    With `repair`, stored files that are damaged are computed again. Model work that the run in `past` did
+    in the same way is taken over from it; that may be a run with other settings of the recipe.
     """
     started = time.perf_counter()
     _refuse_unusable(folder)
@@ -52,6 +55,7 @@ def execute(
         journal = Journal(folder)
         try:
             engine = _engine(setup, journal, folder, listener, started, repair=repair)
+            engine.past = _past(past, manifest)
             engine.step(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
             )
@@ -117,6 +121,14 @@ def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> t
     while (target := folder.with_name(f"{folder.name}.fork-{number}")).exists():
         number += 1
     return target, setup.manifest(f"{folder.name} at {head_of(folder)}")
+
+
+def _past(folder: Path | None, manifest: Manifest) -> Past | None:
+    """The run whose work may be taken over; none if it is of something else, or if seconds are limited."""
+    old = read_manifest(folder) if folder else None
+    if folder is None or old is None or manifest.spec.budget.seconds is not None:
+        return None
+    return Past(folder) if same_place(old, manifest) else None
 
 
 def _engine(

@@ -87,6 +87,13 @@ def differences(old: Manifest, new: Manifest) -> list[str]:
     ]
 
 
+def same_place(one: Manifest, other: Manifest) -> bool:
+    """Whether two runs differ at most in their recipe's settings and in how they are measured."""
+    free = {"config", "gate", "control_samples"}
+    kept = [{k: v for k, v in each.identity.items() if k not in free} for each in (one, other)]
+    return kept[0] == kept[1]
+
+
 def _flat(tree: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
     flat: dict[str, JsonValue] = {}
     for name, value in tree.items():

@@ -1,6 +1,7 @@
 """Put a recipe's claim to the test: method, baselines, ablation and controls, over several seeds.
 
 Every arm is an ordinary run in a folder of its own, so a reproduction that was stopped goes on where it was.
+Model work that an arm shares with the method's run of its seed is done once; every arm is charged for it.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Row(Record):
     facts: Mapping[str, tuple[float | None, float | None]]
     """What the environment reports, before and after."""
     seconds: float
+    """Without the work that was taken over from the method's run."""
     model_time_share: float
 
 
@@ -138,10 +140,11 @@ def reproduce(
             spec = _drawn_anew(_at(name, place, own, seed))
             if arm != METHOD:  # only the method's control is asked for
                 spec = spec.model_copy(update={"control_samples": 1})
-            folder = runs / f"{recipe.name}{'-quick' * quick}-s{seed}-{arm.replace(' ', '-')}"
+            start = f"{recipe.name}{'-quick' * quick}-s{seed}"
+            folder, past = (runs / f"{start}-{one.replace(' ', '-')}" for one in (arm, METHOD))
             title = f"{recipe.name}, seed {seed}, {arm} ({len(found) + 1} of {len(seeds) * len(settings)})"
             with listening(title) as listener:
-                found[seed, arm] = _run(spec, folder, listener)
+                found[seed, arm] = _run(spec, folder, listener, past)
         known = summary(recipe, settings, found, tried=_tried(path), quick=quick)
         write_atomic(path, known.model_dump_json(indent=1).encode() + b"\n")
     return known
@@ -172,8 +175,8 @@ def _drawn_anew(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"task": str(Spec(task.name, options))})
 
 
-def _run(spec: RunSpec, folder: Path, listener: Listener) -> Finished:
-    result = execute(spec, folder, listener)
+def _run(spec: RunSpec, folder: Path, listener: Listener, past: Path) -> Finished:
+    result = execute(spec, folder, listener, past=past if past != folder else None)
     versions = list(dict.fromkeys(_tested(folder)))
     scores = [_scores(folder, version) for version in (versions[0], result.policy)]
     return Finished(result, *scores)
