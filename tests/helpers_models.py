@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from transformers import (
     Qwen2Config,
 )
 
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.updater import Stopwatch, Workbench
 from sharpen.models.hf import HFModel
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
@@ -103,3 +106,16 @@ def make_model(root: Path, family: str = "llama", **settings: int) -> HFModel:
     """Open a random model on one thread."""
     folder = make_model_folder(root, family, **settings)
     return HFModel.open(folder, name=family, threads=1, device="cpu")
+
+
+def workbench(folder: Path, model: HFModel, progress: Callable[..., None] = lambda *said: None) -> Workbench:
+    """What an updater works with, for a model named `m`."""
+    (folder / "scratch").mkdir(parents=True, exist_ok=True)
+    return Workbench(
+        store=ArtifactStore(folder / "store"),
+        models={"m": model},
+        scratch=folder / "scratch",
+        seed=3,
+        stopwatch=Stopwatch(),
+        progress=progress,
+    )

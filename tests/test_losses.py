@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers_models import make_model
-from sharpen.core.artifact import ArtifactStore
+from helpers_models import make_model, workbench
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import SharpenError
 from sharpen.core.policy import Policy
 from sharpen.core.recipe import Setting
-from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.core.updater import Updated
 from sharpen.curation.advantages import batch_standardised, centred, group_advantages, leave_one_out
 from sharpen.curation.batch import Batch, Item
 from sharpen.experiment.check_recipe import StopAfter
@@ -214,18 +213,9 @@ def attempt(model: HFModel, policy: Policy, shift: int) -> Attempt:
 
 def trained(model: HFModel, folder: Path, shift: int) -> Updated:
     policy = Policy(model="m", base="b")
-    (folder / "scratch").mkdir(parents=True)
-    work = Workbench(
-        store=ArtifactStore(folder / "store"),
-        models={"m": model},
-        scratch=folder / "scratch",
-        seed=3,
-        stopwatch=Stopwatch(),
-        progress=lambda done, total, note: None,
-    )
     model.load(None)
     batch = Batch(items=(Item(attempt=attempt(model, policy, shift), weight=1.0),))
-    return PolicyGradient(epochs=1, lr=1e-3).update(work, policy, batch)
+    return PolicyGradient(epochs=1, lr=1e-3).update(workbench(folder, model), policy, batch)
 
 
 def test_log_probabilities_that_belong_elsewhere_stop_the_training(model: HFModel, tmp_path: Path) -> None:

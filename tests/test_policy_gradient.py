@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers_models import make_model
+from helpers_models import make_model, workbench
 from sharpen.core.artifact import ArtifactStore, hash_file
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
-from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.core.updater import Updated
 from sharpen.curation.advantages import group_advantages
 from sharpen.curation.batch import Batch, Item
 from sharpen.learners.batch import example_from
@@ -80,17 +80,8 @@ def update(
     settings: PolicyGradient = SETTINGS,
     progress: Callable[[float, float, str], None] = lambda done, total, note: None,
 ) -> tuple[Updated, ArtifactStore]:
-    store = ArtifactStore(folder / "store")
-    (folder / "scratch").mkdir(parents=True, exist_ok=True)
-    work = Workbench(
-        store=store,
-        models={"m": model},
-        scratch=folder / "scratch",
-        seed=3,
-        stopwatch=Stopwatch(),
-        progress=progress,
-    )
-    return settings.update(work, POLICY, data), store
+    work = workbench(folder, model, progress)
+    return settings.update(work, POLICY, data), work.store
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.floats(-5, 5)), max_size=20))

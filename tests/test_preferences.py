@@ -11,12 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers_models import make_model
-from sharpen.core.artifact import ArtifactStore
+from helpers_models import make_model, workbench
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
-from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench
+from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.curation.groups import Graded, GradedBatch
 from sharpen.curation.pairs import Pair, Pairs, Span
 from sharpen.learners.batch import Example, example_from
@@ -159,16 +158,8 @@ START = Policy(model="m", base="b")
 def worked(
     model: HFModel, folder: Path, updater: Updater, batch: object, policy: Policy = START
 ) -> tuple[Updated, Workbench]:
-    work = Workbench(
-        store=ArtifactStore(folder / "store"),
-        models={"m": model},
-        scratch=folder / "scratch",
-        seed=3,
-        stopwatch=Stopwatch(),
-        progress=lambda done, total, note: None,
-    )
-    shutil.rmtree(work.scratch, ignore_errors=True)
-    work.scratch.mkdir(parents=True)
+    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    work = workbench(folder, model)
     return updater.update(work, policy, batch), work
 
 

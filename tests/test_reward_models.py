@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers_models import make_model
+from helpers_models import make_model, workbench
 from helpers_run import START, engine, task_set
 from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore, Kind, hash_file
@@ -23,7 +23,7 @@ from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
 from sharpen.core.run import Run
 from sharpen.core.task import Task
-from sharpen.core.updater import Stopwatch, Updated, Workbench
+from sharpen.core.updater import Stopwatch, Updated
 from sharpen.core.verdict import Error, Scored, Verdict, value_of
 from sharpen.curation.rated import Rated, Ratings, rated, shuffled
 from sharpen.curation.voting import agreeing, best_of, by_vote, elected, voted
@@ -86,20 +86,8 @@ def ratings(model: HFModel, numbers: range) -> Ratings:
     return Ratings(items=tuple(item for number in numbers for item in group(model, number)))
 
 
-def bench(folder: Path, model: HFModel, progress: Callable[..., None] = lambda *said: None) -> Workbench:
-    (folder / "scratch").mkdir(parents=True, exist_ok=True)
-    return Workbench(
-        store=ArtifactStore(folder / "store"),
-        models={"m": model},
-        scratch=folder / "scratch",
-        seed=3,
-        stopwatch=Stopwatch(),
-        progress=progress,
-    )
-
-
 def learnt(folder: Path, model: HFModel, settings: RewardLearner = SETTINGS, **knobs: object) -> Updated:
-    return settings.update(bench(folder, model, **knobs), POLICY, ratings(model, range(12)))  # type: ignore[arg-type]
+    return settings.update(workbench(folder, model, **knobs), POLICY, ratings(model, range(12)))  # type: ignore[arg-type]
 
 
 def judged(
@@ -205,7 +193,10 @@ def test_any_decoder_and_adapters(tmp_path: Path, family: str, lora: int | None)
     verdicts = judged(tmp_path, other, updated.policy, [item.attempt for item in group(other, 30)])
     assert all(isinstance(verdict, Scored) for verdict in verdicts)
     again = RewardLearner(epochs=1, start=Origin.PREVIOUS)
-    assert again.update(bench(tmp_path, other), updated.policy, ratings(other, range(4))).report["steps"] == 1
+    assert (
+        again.update(workbench(tmp_path, other), updated.policy, ratings(other, range(4))).report["steps"]
+        == 1
+    )
     other.load(None)
     assert torch.equal(weights_of(other), base), "the base comes back bit by bit"
 
@@ -243,7 +234,7 @@ def test_starts_from_the_weights_it_is_told_to(model: HFModel, tmp_path: Path) -
     policy = first.with_part(first.parts["reward"], "weights")
     made = {
         origin: SETTINGS.model_copy(update={"start": origin, "epochs": 1})
-        .update(bench(tmp_path, model), policy, ratings(model, range(4)))
+        .update(workbench(tmp_path, model), policy, ratings(model, range(4)))
         .report["losses"][0]
         for origin in Origin
     }
@@ -253,14 +244,14 @@ def test_starts_from_the_weights_it_is_told_to(model: HFModel, tmp_path: Path) -
 
 def test_nothing_to_compare_changes_nothing(model: HFModel, tmp_path: Path) -> None:
     alike = Ratings(items=tuple(item.model_copy(update={"values": (1.0,)}) for item in group(model, 1)))
-    assert SETTINGS.update(bench(tmp_path, model), POLICY, alike).policy == POLICY
+    assert SETTINGS.update(workbench(tmp_path, model), POLICY, alike).policy == POLICY
 
 
 def test_values_must_fit_the_lines(model: HFModel, tmp_path: Path) -> None:
     [first, *_] = group(model, 1)
     wrong = Ratings(items=(first.model_copy(update={"values": (1.0, 0.0, 1.0)}),))
     with pytest.raises(BadInput, match="3 values for 2 lines"):
-        RewardLearner(loss=Loss.POINTWISE).update(bench(tmp_path, model), POLICY, wrong)
+        RewardLearner(loss=Loss.POINTWISE).update(workbench(tmp_path, model), POLICY, wrong)
 
 
 def test_line_scores_learn_from_the_worth_of_each_line(model: HFModel, tmp_path: Path) -> None:
@@ -270,7 +261,7 @@ def test_line_scores_learn_from_the_worth_of_each_line(model: HFModel, tmp_path:
         for i in range(2)
     ]
     settings = RewardLearner(loss=Loss.POINTWISE, epochs=6, tasks_per_step=4, lr=3e-3)
-    policy = settings.update(bench(tmp_path, model), POLICY, Ratings(items=tuple(items))).policy
+    policy = settings.update(workbench(tmp_path, model), POLICY, Ratings(items=tuple(items))).policy
     bad, good = judged(tmp_path, model, policy, [item.attempt for item in items[:2]], steps=True)
     assert isinstance(bad, Scored) and isinstance(good, Scored)
     (low, _), (high, end) = bad.evidence[STEPS], good.evidence[STEPS]  # type: ignore[misc]
@@ -310,7 +301,7 @@ def test_lines_are_worth_what_their_continuations_are(tmp_path: Path) -> None:
     assert len(good.values) == len(bad.values) == 3
     assert good.values[0] > 0.5 and bad.values[:2] == (0.0, 0.0)
     RewardLearner(loss=Loss.POINTWISE, epochs=1).update(
-        bench(tmp_path / "learn", tiny), policy, Ratings(items=(good, bad))
+        workbench(tmp_path / "learn", tiny), policy, Ratings(items=(good, bad))
     )
 
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import random
 import string
-import time
 from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from shipping import MODELS, ship
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
@@ -28,7 +28,7 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import PromptForm
 from sharpen.core.seeds import random_for
 from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule, train
+from sharpen.learners.sft import SFT, Schedule
 from sharpen.models.hf import HFModel
 from sharpen.tasks.countdown import (
     BAD,
@@ -44,7 +44,7 @@ from sharpen.tasks.countdown import (
     written,
 )
 
-FOLDER = Path(__file__).parents[1] / "src" / "sharpen" / "models" / "ponder"
+FOLDER = MODELS / "ponder"
 CONTEXT = 384
 NOTE = "note:"
 PIECES = ("\n\nQ: ", "Q: ", "\nA:", "Make ", " from ", "#### ", CHECK, NOTE, GOOD, BAD)
@@ -175,19 +175,12 @@ def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
     torch.manual_seed(options.seed)
-    untrained, output = options.work / "untrained", options.work / "output"
-    output.mkdir(parents=True, exist_ok=True)
+    untrained = options.work / "untrained"
     build_model().save_pretrained(untrained)
     build_tokenizer().save_pretrained(untrained)
     model = HFModel.open(options.start or untrained, name="ponder", threads=1)
     mixture = STAGES[options.stage - 1]
     batch = Batch(tuple(example(options.seed, place, model, mixture) for place in range(options.examples)))
-    began = time.monotonic()
-
-    def progress(step: int, total: int, loss: float) -> None:
-        if step % 50 == 0:
-            print(f"step {step}/{total}  loss {loss:.4f}  {time.monotonic() - began:.0f} s", flush=True)
-
     learner = SFT(
         epochs=options.epochs,
         batch_size=options.batch,
@@ -196,21 +189,7 @@ def main() -> None:
         warmup_steps=options.warmup,
         weight_decay=0.01,
     )
-    train(
-        model,
-        learner,
-        batch,
-        start_weights=None,
-        optimizer_state=None,
-        seed=options.seed,
-        scratch=options.work,
-        output=output,
-        progress=progress,
-        should_stop=lambda: None,
-    )
-    model.module.half().save_pretrained(options.out)
-    (options.out / "generation_config.json").unlink(missing_ok=True)
-    build_tokenizer().save_pretrained(options.out)
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
 
 
 if __name__ == "__main__":
