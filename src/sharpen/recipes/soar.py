@@ -16,10 +16,11 @@ worked answers by SFT: ten steps of RLOO move too little to be measured here (`i
 paper's). The result is a fresh student on questions of the final teacher (Grounded-T); the paper's two others
 are arms. Left out: partial reward tiers, KL, early stopping.
 
-Expected: the teacher's draws move to kinds that help, questions stay various, and a fresh student solves much
-of what was hardly solved: `offhand` answers before it works anything out, and one kind shows it the other way. At
-home 0.09 to 0.39 over three seeds, 0.10 by RLOO on hard problems alone, 0.15 with an untrained teacher; but one
-seed's teacher settles on a kind that helps nobody. Ablation: `reward = "permuted"`.
+Expected: the teacher's draws move to kinds that help, questions stay various, and a fresh student solves
+much of what was hardly solved: `offhand` answers before it works anything out, and one kind shows it the
+other way. At home 0.09 to 0.39 over three seeds, 0.10 by RLOO on hard problems alone, 0.15 with an
+untrained teacher; but one seed's teacher settles on a kind that helps nobody. Ablation: `reward =
+"permuted"`.
 """
 
 from __future__ import annotations
