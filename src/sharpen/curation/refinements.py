@@ -158,16 +158,21 @@ def under(prompted: Attempt, words: Attempt) -> Attempt:
 
 
 def refining(
-    pairs: Pairs, tasks: Sequence[Task], form: PromptForm, *, wording: Wording = Wording.NEUTRAL
+    pairs: Pairs,
+    tasks: Sequence[Task],
+    form: PromptForm,
+    *,
+    wording: Wording = Wording.NEUTRAL,
+    shown: Sequence[str] | None = None,
 ) -> Pairs:
     """Each pair as one that refines: both answers under a prompt that shows the worse one (arXiv 2502.05605).
 
-    KeyError if a pair is of none of the tasks.
+    `shown` gives other answers to show, one for each pair. KeyError if a pair is of none of the tasks.
     """
     by_key = {task.key: task for task in tasks}
     found = []
-    for pair in pairs.items:
-        again = asked_again(by_key[pair.better.task], pair.worse.response, wording)
+    for pair, said in zip(pairs.items, shown or [p.worse.response for p in pairs.items], strict=True):
+        again = asked_again(by_key[pair.better.task], said, wording)
         better, worse = (moved_to(a, again, form, Provenance.SPLICED) for a in (pair.better, pair.worse))
         found.append(pair.model_copy(update={"better": better, "worse": worse, "refines": True}))
     return Pairs(items=tuple(found))
