@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from sharpen.core.attempt import Attempt
@@ -35,13 +34,6 @@ def rated(attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> Ratings:
         if (value := value_of(verdict)) is not None:
             seen.setdefault((attempt.task, attempt.response), Rated(attempt=attempt, values=(value,)))
     return Ratings(items=tuple(seen.values()))
-
-
-def noisy(rewards: Sequence[float | None], rng: random.Random, chance: float) -> tuple[float | None, ...]:
-    """Rewards in [0, 1], each turned round, r to 1 - r, with this chance; unknown ones stay unknown."""
-    turned = [rng.random() < chance for _ in rewards]
-    pairs = zip(rewards, turned, strict=True)
-    return tuple(1 - reward if turn and reward is not None else reward for reward, turn in pairs)
 
 
 def shuffled(verdicts: Sequence[Verdict], *key: object) -> tuple[Verdict, ...]:

@@ -15,8 +15,8 @@ on pairs from fresh prompts: an answer, three refinements of it, the best of the
 reward, or the last over the first by the rule that asks nobody. At test the last of K refinements counts.
 
 Changed: L_ref is derived, not read: it has its minimum where the printed objective has its maximum, scaled
-to be 1 at pi_ref. Preferences come from the policy's own samples, rewards from the verifier, wrong in one of
-ten cases. The first round of stage B has no given pairs of its own. `before` refines K times too. Left out:
+to be 1 at pi_ref. Preferences come from the policy's own samples and from the verifier, and one in ten is
+turned round. The first round of stage B has no given pairs of its own. `before` refines K times too. Left out:
 length control, a reward model, the other ways to use refinements at test.
 
 Expected: without stage A refining gains nothing; with it q_K rises far above q_0, and stage B raises it
@@ -38,8 +38,7 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.curation.batch import Batch, batch_of
-from sharpen.curation.pairs import Pairs, top_and_bottom
-from sharpen.curation.rated import noisy
+from sharpen.curation.pairs import Pairs, misjudged, top_and_bottom
 from sharpen.curation.refinements import later_over_earlier, refining, under
 from sharpen.curation.select import rewards_of, taken
 from sharpen.judges.critics import Silent
@@ -93,7 +92,7 @@ class Config(Record):
     answers: int = Field(default=4, ge=2)
     """Answers per prompt (4)."""
     noise: float = Field(default=0.1, ge=0, le=0.5)
-    """How often a reward is wrong."""
+    """How often a preference is turned round."""
     prompts: int = Field(default=100, ge=1)
     """Prompts per round (5,000 to 10,000)."""
     sft_steps: int = Field(default=40, ge=1)
@@ -131,9 +130,9 @@ def preferences(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: C
 
 
 def ranked(it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], config: Config) -> Pairs:
-    """Of every prompt the best answer over the worst by the noisy reward."""
-    rewards = noisy(rewards_of(it.judge(attempts, tasks)), it.random("noise"), config.noise)
-    return it.curate(top_and_bottom, attempts, rewards, least=0.5)
+    """Of every prompt the best answer over the worst, some turned round."""
+    pairs = it.curate(top_and_bottom, attempts, rewards_of(it.judge(attempts, tasks)))
+    return misjudged(pairs, it.random("noise"), config.noise)
 
 
 def collected(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Pairs:

@@ -111,16 +111,22 @@ class Chain(Record):
 
 
 def refined(
-    scope: Scope, policy: Policy, tasks: Sequence[Task], critic: Critic, how: Refining
+    scope: Scope,
+    policy: Policy,
+    tasks: Sequence[Task],
+    critic: Critic,
+    how: Refining,
+    *,
+    reviser: Policy | None = None,
 ) -> tuple[Chain, ...]:
-    """A chain for every task, in order; the tasks must differ."""
+    """A chain for every task, in order; the tasks must differ. A `reviser` revises in the policy's place."""
     first = scope.attempt(policy, tasks, temperature=how.temperature)
     chains = [Chain(answers=(answer,)) for answer in first]
     for turn in range(how.turns + 1):
         if turn < how.turns or {Ended.ACCEPTED, Ended.DROP} & set(how.until):
             _criticise(scope, policy, tasks, chains, critic, how)
         if turn < how.turns:
-            _revise(scope, policy, tasks, chains, how)
+            _revise(scope, reviser or policy, tasks, chains, how)
     ends = (chain.ended or Ended.BUDGET for chain in chains)
     return tuple(c.model_copy(update={"ended": end}) for c, end in zip(chains, ends, strict=True))
 
@@ -226,10 +232,16 @@ def _compared(values: Sequence[float | None], elected: float | None) -> dict[str
 
 
 def answers_of(
-    scope: Scope, policy: Policy, tasks: Sequence[Task], critic: Critic, how: Refining
+    scope: Scope,
+    policy: Policy,
+    tasks: Sequence[Task],
+    critic: Critic,
+    how: Refining,
+    *,
+    reviser: Policy | None = None,
 ) -> tuple[Attempt, ...]:
     """The answers that count, with the facts of their chains: what a workflow's procedure returns."""
-    chains = refined(scope, policy, tasks, critic, how)
+    chains = refined(scope, policy, tasks, critic, how, reviser=reviser)
     rows = [facts(*pair, how) for pair in zip(chains, qualities(scope, tasks, chains), strict=True)]
     if how.control is not None:
         beside = equal_attempts(scope, policy, tasks, chains, how.control)
