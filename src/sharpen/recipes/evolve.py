@@ -16,8 +16,8 @@ reward, or the last over the first by the rule that asks nobody. At test the las
 
 Changed: L_ref is derived, not read: it has its minimum where the printed objective has its maximum, scaled
 to be 1 at pi_ref. Preferences come from the policy's own samples and from the verifier, and one in ten is
-turned round. The first round of stage B has no given pairs of its own. `before` refines K times too. Left out:
-length control, a reward model, the other ways to use refinements at test.
+turned round. `before` refines K times too. Left out: a first round of stage B on given pairs, length control,
+a reward model, the other ways to use refinements at test.
 
 Expected: without stage A refining gains nothing; with it q_K rises far above q_0, and stage B raises it
 further; `a = 0` and chains replaced by parallel samples gain less. Ablation: `shown = "shuffled"` trains
