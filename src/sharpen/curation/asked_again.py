@@ -27,6 +27,19 @@ class Wording(StrEnum):
     """With the request for another way to answer."""
 
 
+class Shown(StrEnum):
+    """Which answer stands in the dialogues that are learnt from."""
+
+    OWN = "own"
+    """One to the same question."""
+    SHUFFLED = "shuffled"
+    """One to the next question: nothing can be learnt of improving it; for ablations."""
+
+    def among(self, texts: Sequence[str]) -> list[str]:
+        """The answers that are shown, from those to each question in turn."""
+        return list(texts) if self is Shown.OWN else [*texts[1:], *texts[:1]]
+
+
 ADVICE = {
     Wording.NEUTRAL: "",
     Wording.CONFIDENT: "Trust your first answer, and change it only if you are sure that it is wrong.",

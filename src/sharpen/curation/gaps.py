@@ -1,8 +1,4 @@
-"""What an improver of given answers learns from preference pairs: the answers as improvements of each other.
-
-A shift takes references away from their questions, for ablations: shown is then the reference of the pair so
-many places on.
-"""
+"""What an improver of given answers learns from preference pairs: answers as improvements of each other."""
 
 from __future__ import annotations
 
@@ -11,16 +7,11 @@ from collections.abc import Sequence
 from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import PromptForm
 from sharpen.core.task import Task
-from sharpen.curation.asked_again import asked_again
+from sharpen.curation.asked_again import Shown, asked_again
 from sharpen.curation.batch import Batch, batch_of
 from sharpen.curation.pairs import Pairs
 from sharpen.curation.rated import Rated, Ratings
 from sharpen.curation.select import moved_to
-
-
-def shifted(texts: Sequence[str], shift: int) -> list[str]:
-    """The texts, turned round by so many places."""
-    return [*texts[shift:], *texts[:shift]]
 
 
 def as_improvement(answer: Attempt, task: Task, reference: str, form: PromptForm) -> Attempt:
@@ -29,23 +20,22 @@ def as_improvement(answer: Attempt, task: Task, reference: str, form: PromptForm
     return moved.model_copy(update={"task": task.key})
 
 
-def improvements(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shift: int = 0) -> Batch:
+def improvements(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shown: Shown = Shown.OWN) -> Batch:
     """The better answers as improvements of the worse ones; KeyError for a pair of none of the tasks."""
     by_key = {task.key: task for task in tasks}
-    shown = shifted([pair.worse.response for pair in pairs.items], shift)
-    rows = zip(pairs.items, shown, strict=True)
+    rows = zip(pairs.items, shown.among([pair.worse.response for pair in pairs.items]), strict=True)
     return batch_of(as_improvement(p.better, by_key[p.better.task], text, form) for p, text in rows)
 
 
-def gaps(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shift: int = 0) -> Ratings:
+def gaps(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shown: Shown = Shown.OWN) -> Ratings:
     """Both answers w and l of a pair after both as references, for a reward on the gap (arXiv 2310.00898).
 
     With g_ij the gap of i over j, values order g_wl above g_ww and g_ll, and these above g_lw; g_ww and g_ll
     are equal, so that listwise learning does not compare them.
     """
     by_key = {task.key: task for task in tasks}
-    better = shifted([pair.better.response for pair in pairs.items], shift)
-    worse = shifted([pair.worse.response for pair in pairs.items], shift)
+    better = shown.among([pair.better.response for pair in pairs.items])
+    worse = shown.among([pair.worse.response for pair in pairs.items])
     found = [
         Rated(
             attempt=as_improvement(answer, by_key[answer.task], reference, form),

@@ -10,7 +10,7 @@ from sharpen.core.policy import PromptForm
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.curation.asked_again import Wording, asked_again
+from sharpen.curation.asked_again import Shown, Wording, asked_again
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.pairs import Pair, Pairs, Preferred
 from sharpen.curation.select import moved_to
@@ -163,15 +163,15 @@ def refining(
     form: PromptForm,
     *,
     wording: Wording = Wording.NEUTRAL,
-    shown: Sequence[str] | None = None,
+    shown: Shown = Shown.OWN,
 ) -> Pairs:
     """Each pair as one that refines: both answers under a prompt that shows the worse one (arXiv 2502.05605).
 
-    `shown` gives other answers to show, one for each pair. KeyError if a pair is of none of the tasks.
+    KeyError if a pair is of none of the tasks.
     """
     by_key = {task.key: task for task in tasks}
     found = []
-    for pair, said in zip(pairs.items, shown or [p.worse.response for p in pairs.items], strict=True):
+    for pair, said in zip(pairs.items, shown.among([p.worse.response for p in pairs.items]), strict=True):
         again = asked_again(by_key[pair.better.task], said, wording)
         better, worse = (moved_to(a, again, form, Provenance.SPLICED) for a in (pair.better, pair.worse))
         found.append(pair.model_copy(update={"better": better, "worse": worse, "refines": True}))

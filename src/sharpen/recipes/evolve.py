@@ -37,6 +37,7 @@ from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
+from sharpen.curation.asked_again import Shown
 from sharpen.curation.batch import Batch, batch_of
 from sharpen.curation.pairs import Pairs, misjudged, top_and_bottom
 from sharpen.curation.refinements import later_over_earlier, refining, under
@@ -66,14 +67,6 @@ class Rank(StrEnum):
     """The last refinement is better than the first answer."""
 
 
-class Shown(StrEnum):
-    """Which answer a refinement that is trained on refines."""
-
-    WORSE = "worse"
-    SHUFFLED = "shuffled"
-    """The worse answer to another question. The ablation."""
-
-
 class Config(Record):
     """Settings of EVOLVE."""
 
@@ -87,8 +80,8 @@ class Config(Record):
     """What answers are ranked."""
     rank: Rank = Rank.REWARD
     """By what."""
-    shown: Shown = Shown.WORSE
-    """`shuffled` is the ablation."""
+    shown: Shown = Shown.OWN
+    """Which answers are refined in training; `shuffled` is the ablation."""
     answers: int = Field(default=4, ge=2)
     """Answers per prompt (4)."""
     noise: float = Field(default=0.1, ge=0, le=0.5)
@@ -107,25 +100,16 @@ class Config(Record):
     """Refinements at test (K = 3)."""
 
 
-def shown_to(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: Config) -> Pairs:
-    """The pairs as ones that refine the worse answer, or in the ablation that of the next pair."""
-    if config.shown is Shown.WORSE:
-        return refining(pairs, tasks, form)
-    others = [*pairs.items[1:], *pairs.items[:1]]
-    shown = [other.worse.response for other in others]
-    return refining(pairs, tasks, form, shown=shown)
-
-
 def activation(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: Config) -> Batch:
     """L_SFT: the better answers to the questions, and after the worse ones."""
     direct = [pair.better for pair in pairs.items]
-    again = [pair.better for pair in shown_to(pairs, tasks, form, config).items]
+    again = [pair.better for pair in refining(pairs, tasks, form, shown=config.shown).items]
     return batch_of([*direct, *again] if config.activate else direct)
 
 
 def preferences(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: Config) -> Pairs:
     """L_PT: pairs of answers, and the same as ones that refine; where a = 0 none of these."""
-    again = shown_to(pairs, tasks, form, config).items if config.a else ()
+    again = refining(pairs, tasks, form, shown=config.shown).items if config.a else ()
     return Pairs(items=(*pairs.items, *again))
 
 

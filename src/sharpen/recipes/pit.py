@@ -27,23 +27,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from statistics import fmean
-from typing import NamedTuple
 
 from pydantic import Field
 
 from sharpen.core.attempt import Attempt, Provenance
-from sharpen.core.policy import Policy, PromptForm
+from sharpen.core.policy import Policy
 from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.curation.advantages import group_advantages
-from sharpen.curation.asked_again import asked_again
+from sharpen.curation.asked_again import Shown, asked_again
 from sharpen.curation.batch import Batch
-from sharpen.curation.gaps import gaps, improvements, shifted, single
+from sharpen.curation.gaps import gaps, improvements, single
 from sharpen.curation.groups import Rewards, advantaged
 from sharpen.curation.pairs import Pairs, misjudged, top_and_bottom
-from sharpen.curation.rated import Ratings
 from sharpen.curation.select import moved_to, rewards_of, taken
 from sharpen.judges.critics import Silent
 from sharpen.judges.reward import RewardJudge
@@ -64,14 +62,6 @@ class Reward(StrEnum):
     """R(x, y, y_ref)."""
     DIFFERENCE = "difference"
     """R(x, y) - R(x, y_ref), with R learnt on single answers."""
-
-
-class Shown(StrEnum):
-    """Which reference is shown in training."""
-
-    OWN = "own"
-    SHUFFLED = "shuffled"
-    """An answer to another question. The ablation."""
 
 
 class Config(Record):
@@ -98,16 +88,11 @@ class Config(Record):
     reward: Reward = Reward.GAP
     """What the improver is rewarded for."""
     shown: Shown = Shown.OWN
-    """`shuffled` is the ablation."""
+    """Which references are shown in training; `shuffled` is the ablation."""
     turns: int = Field(default=1, ge=0)
     """Improvements at test (K, up to 5)."""
     control: bool = False
     """Draw as many independent samples of M_P beside, on the tasks of evaluations."""
-
-
-def shift(config: Config) -> int:
-    """In the ablation every question is shown a reference of the next one."""
-    return int(config.shown is Shown.SHUFFLED)
 
 
 def preferences(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Pairs:
@@ -117,46 +102,28 @@ def preferences(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config
     return misjudged(pairs, it.random("noise"), config.noise)
 
 
-def relations(it: Scope, pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: Config) -> Ratings:
-    """What the reward model learns from: step 2, or single answers."""
-    if config.reward is Reward.DIFFERENCE:
-        return it.curate(single, pairs)
-    return it.curate(gaps, pairs, tasks, form, shift(config))
-
-
-class Put(NamedTuple):
-    """A question, and the same after a reference."""
-
-    task: Task
-    again: Task
-
-
-def references(it: Scope, policy: Policy, pairs: Pairs, tasks: Sequence[Task], config: Config) -> list[Put]:
-    """What is improved in a round: answers from the data first, then such of M_P."""
+def references(it: Scope, policy: Policy, pairs: Pairs, tasks: Sequence[Task], config: Config) -> list[Task]:
+    """Questions after what is improved in a round: answers from the data first, then such of M_P."""
     if it.round <= 1 + config.easy:
-        answers = [
-            a for p in taken(pairs.items, it.round - 1, config.prompts // 2) for a in (p.worse, p.better)
-        ]
+        chosen = taken(pairs.items, it.round - 1, config.prompts // 2)
+        answers = [pair.worse for pair in chosen] + [pair.better for pair in chosen]
     else:
         answers = list(it.attempt(policy, taken(tasks, it.round - 1, config.prompts)))
     by_key = {task.key: task for task in tasks}
-    shown = shifted([answer.response for answer in answers], 2 * shift(config))
-    return [
-        Put(by_key[answer.task], asked_again(by_key[answer.task], text))
-        for answer, text in zip(answers, shown, strict=True)
-    ]
+    shown = config.shown.among([answer.response for answer in answers])
+    return [asked_again(by_key[a.task], text) for a, text in zip(answers, shown, strict=True)]
 
 
 def scored(
-    it: Scope, improver: Policy, tries: Sequence[Attempt], put: Sequence[Put], config: Config
+    it: Scope, improver: Policy, tries: Sequence[Attempt], asked: Sequence[Task], config: Config
 ) -> Rewards:
     """What the reward model says; within a group R(x, y) - R(x, y_ref) is R(x, y) but for a constant."""
     judge = RewardJudge.of(improver, GAP)
     if config.reward is Reward.GAP:
-        return rewards_of(it.judge(tries, [one.again for one in put], verifier=judge))
-    tasks = {one.again.key: one.task for one in put}
-    bare = [moved_to(a, tasks[a.task], improver.prompt, Provenance.SPLICED) for a in tries]
-    return rewards_of(it.judge(bare, [one.task for one in put], verifier=judge))
+        return rewards_of(it.judge(tries, asked, verifier=judge))
+    bare = {task.key: task.model_copy(update={"messages": task.messages[:-2]}) for task in asked}
+    moved = [moved_to(a, bare[a.task], improver.prompt, Provenance.SPLICED) for a in tries]
+    return rewards_of(it.judge(moved, list(bare.values()), verifier=judge))
 
 
 def compared(tries: Sequence[Attempt], rewards: Rewards) -> Batch:
@@ -172,16 +139,14 @@ def improver_of(policy: Policy) -> Policy:
 
 def with_improver(policy: Policy, improver: Policy) -> Policy:
     """M_P with the improver's weights and its reward model as parts."""
-    parts = {IMPROVER: improver.weights, GAP: improver.parts.get(GAP)}
-    for name, part in parts.items():
+    for name, part in ((IMPROVER, improver.weights), (GAP, improver.parts.get(GAP))):
         policy = policy.with_part(part, name) if part else policy
     return policy
 
 
 def improved(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
     """Step 5."""
-    control = 1.0 if config.control else None
-    how = Refining(turns=config.turns, until=(), control=control)
+    how = Refining(turns=config.turns, until=(), control=1.0 if config.control else None)
     return answers_of(scope, policy, tasks, Silent(), how, reviser=improver_of(policy))
 
 
@@ -217,15 +182,16 @@ def pit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         improver = improver_of(kept)
         if it.round == 1:
             pairs = preferences(it, policy, tasks.train, config)
-            batch = it.curate(improvements, pairs, tasks.train, policy.prompt, shift(config))
+            batch = it.curate(improvements, pairs, tasks.train, policy.prompt, config.shown)
             improver = it.update(SFT(steps=config.sft_steps, start=Start.PREVIOUS), improver, batch)
-            ratings = relations(it, pairs, tasks.train, policy.prompt, config)
+            both = it.curate(gaps, pairs, tasks.train, policy.prompt, config.shown)
+            ratings = both if config.reward is Reward.GAP else it.curate(single, pairs)
             learner = RewardLearner(name=GAP, likelihood=True)
             improver, sft = it.scope("gap").update(learner, improver, ratings), improver.weights
         elif GAP in improver.parts:
-            put = references(it, policy, pairs, tasks.train, config)
-            tries = it.attempt(improver, [one.again for one in put], samples=config.group)
-            rewards = scored(it, improver, tries, put, config)
+            asked = references(it, policy, pairs, tasks.train, config)
+            tries = it.attempt(improver, asked, samples=config.group)
+            rewards = scored(it, improver, tries, asked, config)
             teacher = PolicyGradient(epochs=1, lr=config.lr, kl=config.b, reference=sft)
             improver = it.update(teacher, improver, it.curate(compared, tries, rewards))
             it.measure(reward=fmean(reward for reward in rewards if reward is not None))
