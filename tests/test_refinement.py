@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from helpers_run import START, KillAfter, Killed, engine, task
 from sharpen.core.attempt import Attempt, Author, Turn
@@ -21,6 +24,7 @@ from sharpen.core.verdict import Error, Scored, Verdict
 from sharpen.curation.gaps import gaps, improvements, single
 from sharpen.curation.pairs import Pair, Pairs, flipped, misjudged
 from sharpen.curation.refinements import Change
+from sharpen.experiment.rounds import warnings_of
 from sharpen.judges.critics import (
     Asking,
     Consulting,
@@ -32,6 +36,7 @@ from sharpen.judges.critics import (
     Silent,
 )
 from sharpen.monitors.refinement import curve_of, watch_refinement
+from sharpen.report.live import Live
 from sharpen.search.refinement import (
     Chain,
     Ended,
@@ -245,7 +250,20 @@ def test_a_workflow_tells_its_curve_and_warns_if_it_is_flat(tmp_path: Path) -> N
         assert sum(row.entry.verb == "warn" for row in run._engine.journal) == warned
 
 
-def by_verifier(scope: Run, policy: Policy, tasks: Sequence[Task], how: Refining) -> tuple[Attempt, ...]:
+def test_warnings_are_shown_once_and_kept(tmp_path: Path) -> None:
+    for shown in (1, 0):
+        stream = io.StringIO()
+        started = engine(tmp_path)
+        started.listener = Live(Console(file=stream, width=80))
+        run = Run(started)
+        run.warn("mind [red]")
+        run.scope("probe").warn("mind the gap")
+        assert stream.getvalue().count("mind [red]") == shown
+        assert warnings_of(started) == ("warning (run): mind [red]", "warning (probe): mind the gap")
+        started.journal.close()
+
+
+def by_verifier(scope: Scope, policy: Policy, tasks: Sequence[Task], how: Refining) -> tuple[Attempt, ...]:
     return answers_of(scope, policy, tasks, Judging(), how)
 
 
@@ -265,6 +283,8 @@ def test_a_killed_run_ends_as_a_whole_one(tmp_path: Path) -> None:
             again = refined(run, START, TASKS, Consulting(opinion), Refining())
         except Killed:
             kills += 1
+        finally:
+            run._engine.journal.close()
     assert kills > 3 and asked[0] == calls, "a function of the user's is asked once"
     assert again == whole
 
@@ -316,8 +336,6 @@ def test_improvements_stand_after_the_worse_answer() -> None:
 
 
 def test_a_judge_who_errs_turns_pairs_round() -> None:
-    import random
-
     many = Pairs(items=PAIRS.items * 200)
     assert misjudged(many, random.Random(1), 0.0) == many
     assert misjudged(many, random.Random(1), 1.0) == flipped(many)
