@@ -18,7 +18,7 @@ from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Purpose
 from sharpen.core.engine import Read
 from sharpen.core.policy import Decoding, Job, Policy
-from sharpen.core.run import Run
+from sharpen.core.run import Run, Scope
 from sharpen.core.task import Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict
 from sharpen.curation.gaps import gaps, improvements, single
