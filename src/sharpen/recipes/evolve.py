@@ -39,7 +39,7 @@ from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.curation.asked_again import Shown
 from sharpen.curation.batch import Batch, batch_of
-from sharpen.curation.pairs import Pairs, misjudged, top_and_bottom
+from sharpen.curation.pairs import Pairs, all_ordered, misjudged
 from sharpen.curation.refinements import later_over_earlier, refining, under
 from sharpen.curation.select import rewards_of, taken
 from sharpen.judges.critics import Silent
@@ -114,8 +114,9 @@ def preferences(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: C
 
 
 def ranked(it: Scope, attempts: Sequence[Attempt], tasks: Sequence[Task], config: Config) -> Pairs:
-    """Of every prompt the best answer over the worst, some turned round."""
-    pairs = it.curate(top_and_bottom, attempts, rewards_of(it.judge(attempts, tasks)))
+    """Better over worse answers, one pair of a prompt, but several for stage A; some are turned round."""
+    rewards, most = rewards_of(it.judge(attempts, tasks)), config.answers if it.round == 1 else 1
+    pairs = it.curate(all_ordered, attempts, rewards, per_task=most)
     return misjudged(pairs, it.random("noise"), config.noise)
 
 
