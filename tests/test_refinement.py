@@ -21,6 +21,7 @@ from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict
+from sharpen.curation.asked_again import Shown
 from sharpen.curation.gaps import gaps, improvements, single
 from sharpen.curation.pairs import Pair, Pairs, flipped, misjudged
 from sharpen.curation.refinements import Change
@@ -341,3 +342,11 @@ def test_a_judge_who_errs_turns_pairs_round() -> None:
     assert misjudged(many, random.Random(1), 1.0) == flipped(many)
     turned = sum(pair.better.response == "0" for pair in misjudged(many, random.Random(1), 0.1).items)
     assert 5 <= turned <= 40
+
+
+def test_what_is_shown_in_the_ablation_answers_another_question() -> None:
+    other = answer("7").model_copy(update={"task": "another"})
+    rows = [answer("1"), answer("2"), other]
+    assert Shown.OWN.among(rows) == ["1", "2", "7"]
+    assert Shown.SHUFFLED.among(rows) == ["7", "7", "1"]
+    assert Shown.SHUFFLED.among(rows[:1]) == ["1"], "there is no other"

@@ -70,7 +70,7 @@ class Rank(StrEnum):
 class Config(Record):
     """Settings of EVOLVE."""
 
-    iterations: int = Field(default=3, ge=0)
+    iterations: int = Field(default=2, ge=0)
     """Rounds of stage B (3)."""
     activate: bool = True
     """Whether stage A has its second term; else only answers are learnt."""
@@ -96,7 +96,7 @@ class Config(Record):
     """b (unknown)."""
     lr: float = Field(default=5e-5, gt=0)
     """Learning rate of stage B (unknown)."""
-    turns: int = Field(default=3, ge=0)
+    turns: int = Field(default=2, ge=0)
     """Refinements at test (K = 3)."""
 
 
@@ -156,12 +156,12 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.TRAIN,),
-    home=PLACE.on(train=300, val=64, test=200, control_samples=4),
+    home=PLACE.on(train=200, val=32, test=200, control_samples=4),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         iterations=1, prompts=4, sft_steps=2, steps=1, turns=1, answers=3
     ),
     demo=PLACE.on(train=60, val=2, test=40, control_samples=2, threads=1).at(
-        iterations=1, prompts=30, sft_steps=16, steps=4, turns=1
+        iterations=1, prompts=16, sft_steps=16, steps=3, turns=1
     ),
     ablation={"shown": "shuffled"},
     claim="Refining is learnt: trained on pairs and on its own refinements, a policy gains by refining.",

@@ -110,7 +110,7 @@ def references(it: Scope, policy: Policy, pairs: Pairs, tasks: Sequence[Task], c
     else:
         answers = list(it.attempt(policy, taken(tasks, it.round - 1, config.prompts)))
     by_key = {task.key: task for task in tasks}
-    shown = config.shown.among([answer.response for answer in answers])
+    shown = config.shown.among(answers)
     return [asked_again(by_key[a.task], text) for a, text in zip(answers, shown, strict=True)]
 
 
