@@ -14,8 +14,7 @@ No rubric is ever written: what better means lies in the pairs.
 Changed: the equations were not reachable in print: which four relations is from memory, and a fifth, g_wl >
 g_lw, goes with them. M_P is the start policy, without RLHF of its own; its pairs are ranked by the verifier,
 and one in ten is turned round. R starts from M_SFT and adds its log-likelihood, with a learnt weight, to two
-layers, which so few pairs teach little else. RL is GRPO on groups. The improver answers as M_P does where K =
-0. Left out: PPO, ELO, stages beyond the two.
+layers, which so few pairs teach little else. RL is GRPO on groups. Left out: PPO, ELO, stages beyond the two.
 
 Expected: improved answers beat first ones, most by the first improvement; RL adds to SFT; more than a vote or
 as many samples as answers give. Ablation: `shown = "shuffled"` shows answers to other questions throughout
