@@ -14,8 +14,9 @@ drawn at random. The dialogue holds the last answer alone (`history = "all"` is 
 prompts, choosing among the answers by a score.
 
 The paper's models can criticise and heed criticism; `mender` is a small one that was taught both, and to mend
-nothing by itself. With a model that was not, quality falls by turn: `tiny`, with `doubt` and four turns on
-equation?level=4 at temperature 1, goes from 0.42 to 0.25, and a monitor warns.
+nothing without a word. It accepts no answer: its chains end where an answer stays as it is. With a model that
+was taught neither quality falls by turn: `tiny`, with `doubt` and four turns on equation?level=4 at temperature
+1, goes from 0.42 to 0.25, and a monitor warns.
 
 Expected: refined answers are right far more often than first ones, and than any of as many independent
 samples (`equal pass`). Ablation: `feedback = "shuffled"` deals the words out to other answers, `"constant"`
@@ -122,7 +123,7 @@ PLACE = Setting(
     paper="arXiv 2303.17651",
     improves="answers",
     sees=Channel.LABEL,
-    home=PLACE.on(train=1, val=64, test=400),
+    home=PLACE.on(train=1, val=32, test=200),
     small=PLACE.on(train=1, val=2, test=4, control_samples=2, threads=1).at(turns=2),
     demo=PLACE.on(train=1, val=8, test=40, control_samples=2, threads=1).at(control=None),
     ablation={"feedback": "shuffled"},
