@@ -15,12 +15,12 @@ prompts, choosing among the answers by a score.
 
 The paper's models can criticise and heed criticism; `mender` is a small one that was taught both, and to mend
 nothing without a word. It accepts no answer: its chains end where an answer stays as it is. With a model that
-was taught neither quality falls by turn: `tiny`, with `doubt` and four turns on equation?level=4 at temperature
-1, goes from 0.42 to 0.25, and a monitor warns.
+was taught neither quality falls by turn: `tiny`, with `doubt` and four turns on equation?level=4 at
+temperature 1, goes from 0.42 to 0.25, and a monitor warns.
 
-Expected: refined answers are right far more often than first ones, and than any of as many independent
-samples (`equal pass`). Ablation: `feedback = "shuffled"` deals the words out to other answers, `"constant"`
-says the same of all.
+Expected: refined answers are right far more often than first ones (0.09 to 0.99), and than any of as many
+independent samples (`equal pass`, 0.14). Ablation: `feedback = "shuffled"` deals the words out to other
+answers, `"constant"` says the same of all.
 """
 
 from __future__ import annotations
