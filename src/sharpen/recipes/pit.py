@@ -90,8 +90,8 @@ class Config(Record):
     """Which references are shown in training; `shuffled` is the ablation."""
     turns: int = Field(default=1, ge=0)
     """Improvements at test (K, up to 5)."""
-    control: bool = False
-    """Draw as many independent samples of M_P beside, on the tasks of evaluations."""
+    control: float | None = Field(default=None, gt=0)
+    """Temperature of as many samples of M_P, drawn beside in evaluations; none draws none."""
 
 
 def preferences(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Pairs:
@@ -145,7 +145,7 @@ def with_improver(policy: Policy, improver: Policy) -> Policy:
 
 def improved(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
     """Step 5."""
-    how = Refining(turns=config.turns, until=(), control=1.0 if config.control else None)
+    how = Refining(turns=config.turns, until=(), control=config.control)
     return answers_of(scope, policy, tasks, Silent(), how, reviser=improver_of(policy))
 
 
@@ -157,7 +157,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights, reward_model",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=300, val=64, test=200, control_samples=4).at(control=True),
+    home=PLACE.on(train=200, val=32, test=200, control_samples=4).at(control=1.0),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         samples=4, sft_steps=2, easy=1, real=1, prompts=2, group=2
     ),
