@@ -28,6 +28,8 @@ class Preferred(StrEnum):
     """Values or visits of a search tree."""
     REFINEMENT = "refinement"
     """It is the later one of a chain of revisions."""
+    ORIGIN = "origin"
+    """Where it comes from: a worked solution, or somebody who knows more."""
 
 
 class Span(StrEnum):
@@ -158,7 +160,8 @@ def gold_over_own(
             gold = written(task, form, solution, policy=attempt.policy, provenance=Provenance.SPLICED)
             better = gold.model_copy(update={"turns": (attempt.turns[0], *gold.turns[1:])})
             why = "the task's own solution"
-            found.append(Pair(better=better, worse=attempt, span=span, marker=marker, why=why))
+            by = Preferred.ORIGIN
+            found.append(Pair(better=better, worse=attempt, by=by, span=span, marker=marker, why=why))
     return Pairs(items=tuple(found))
 
 
