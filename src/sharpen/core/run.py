@@ -271,6 +271,10 @@ class Scope:
             lambda: Done(numbers),
         )
 
+    def warn(self, text: str) -> None:
+        """Tell whoever watches the run, and the readers of its result, what to beware of."""
+        self._engine.step(self._key("warn"), "warn", text, str, self._purpose, lambda: Done(text))
+
     def update(self, updater: Updater, policy: Policy, batch: object) -> Policy:
         """Make a candidate policy from a policy and a batch."""
         engine, key = self._engine, self._key("update")

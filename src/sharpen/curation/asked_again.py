@@ -1,4 +1,4 @@
-"""A question put once more, with the first answer in the dialogue and no word on whether it was right."""
+"""A question put once more after earlier answers to it, and after what was said of them, if anything was."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ class Wording(StrEnum):
     """With the request for another way to answer."""
 
 
+class Shown(StrEnum):
+    """Which answer stands in the dialogues that are learnt from."""
+
+    OWN = "own"
+    """One to the same question."""
+    SHUFFLED = "shuffled"
+    """One to the next question: nothing can be learnt of improving it; for ablations."""
+
+    def among(self, texts: Sequence[str]) -> list[str]:
+        """The answers that are shown, from those to each question in turn."""
+        return list(texts) if self is Shown.OWN else [*texts[1:], *texts[:1]]
+
+
 ADVICE = {
     Wording.NEUTRAL: "",
     Wording.CONFIDENT: "Trust your first answer, and change it only if you are sure that it is wrong.",
@@ -35,19 +48,23 @@ ADVICE = {
 }
 
 
-def asked_again(task: Task, answer: str, wording: Wording = Wording.NEUTRAL) -> Task:
+def asked_again(task: Task, answer: str, wording: Wording = Wording.NEUTRAL, *, feedback: str = "") -> Task:
     """The task with an answer to its question in the dialogue, and the question after it once more.
 
     Reference and metadata stay, so the same verifier judges the second answer. Prompt forms render the
     dialogue: as `Q: ...\\nA: ...` blocks in the plain style, as user and assistant turns in the chat style.
     """
-    question = task.messages[-1]
-    advice = ADVICE[wording]
-    again = question.model_copy(
-        update={"content": f"{question.content}\n{advice}" if advice else question.content}
-    )
-    said = Message(role=Role.ASSISTANT, content=answer.strip())
-    return task.model_copy(update={"messages": (*task.messages, said, again)})
+    return dialogue(task, [(answer, feedback)], wording)
+
+
+def dialogue(task: Task, said: Sequence[tuple[str, str]], wording: Wording = Wording.NEUTRAL) -> Task:
+    """The task after answers to its question, each with the words on it; after each the question again."""
+    messages = list(task.messages)
+    for answer, feedback in said:
+        again = "\n".join(text for text in (feedback.strip(), task.question, ADVICE[wording]) if text)
+        messages.append(Message(role=Role.ASSISTANT, content=answer.strip()))
+        messages.append(task.messages[-1].model_copy(update={"content": again}))
+    return task.model_copy(update={"messages": tuple(messages)})
 
 
 def all_asked_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -217,6 +218,13 @@ def flipped(pairs: Pairs) -> Pairs:
     return Pairs(
         items=tuple(p.model_copy(update={"better": p.worse, "worse": p.better}) for p in pairs.items)
     )
+
+
+def misjudged(pairs: Pairs, rng: random.Random, chance: float) -> Pairs:
+    """The pairs, each with this chance the other way round: preferences of a judge who errs."""
+    turned = [rng.random() < chance for _ in pairs.items]
+    rows = zip(pairs.items, flipped(pairs).items, turned, strict=True)
+    return Pairs(items=tuple(wrong if turn else pair for pair, wrong, turn in rows))
 
 
 def _known(attempts: Sequence[Attempt], rewards: Rewards) -> list[list[tuple[Attempt, float]]]:

@@ -10,7 +10,7 @@ from sharpen.core.policy import PromptForm
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.curation.asked_again import Wording, asked_again
+from sharpen.curation.asked_again import Shown, Wording, asked_again
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.pairs import Pair, Pairs, Preferred
 from sharpen.curation.select import moved_to
@@ -158,7 +158,12 @@ def under(prompted: Attempt, words: Attempt) -> Attempt:
 
 
 def refining(
-    pairs: Pairs, tasks: Sequence[Task], form: PromptForm, *, wording: Wording = Wording.NEUTRAL
+    pairs: Pairs,
+    tasks: Sequence[Task],
+    form: PromptForm,
+    *,
+    wording: Wording = Wording.NEUTRAL,
+    shown: Shown = Shown.OWN,
 ) -> Pairs:
     """Each pair as one that refines: both answers under a prompt that shows the worse one (arXiv 2502.05605).
 
@@ -166,8 +171,8 @@ def refining(
     """
     by_key = {task.key: task for task in tasks}
     found = []
-    for pair in pairs.items:
-        again = asked_again(by_key[pair.better.task], pair.worse.response, wording)
+    for pair, said in zip(pairs.items, shown.among([p.worse.response for p in pairs.items]), strict=True):
+        again = asked_again(by_key[pair.better.task], said, wording)
         better, worse = (moved_to(a, again, form, Provenance.SPLICED) for a in (pair.better, pair.worse))
         found.append(pair.model_copy(update={"better": better, "worse": worse, "refines": True}))
     return Pairs(items=tuple(found))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import exp
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sharpen.core.attempt import Attempt, Author, Provenance, Stop, Turn
 from sharpen.core.policy import PromptForm
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.batch import Batch, Item
+
+T = TypeVar("T")
 
 
 def rewards_of(verdicts: Sequence[Verdict]) -> tuple[float | None, ...]:
@@ -134,7 +136,7 @@ def merged(*batches: Batch) -> Batch:
     return Batch(items=tuple(item for batch in batches for item in batch.items))
 
 
-def taken(tasks: Sequence[Task], round: int, count: int) -> tuple[Task, ...]:
+def taken(tasks: Sequence[T], round: int, count: int) -> tuple[T, ...]:
     """The `count` tasks of a round (from 1): one after the other, from the start again at the end."""
     size = min(count, len(tasks))
     return tuple(tasks[((round - 1) * size + place) % len(tasks)] for place in range(size))

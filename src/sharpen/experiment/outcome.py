@@ -20,7 +20,7 @@ from sharpen.core.verdict import Scored, Verdict, value_of
 from sharpen.experiment.assemble import Setup
 from sharpen.experiment.manifest import versions
 from sharpen.experiment.result import Change, Control, Controls, Result, Spent, TestScores
-from sharpen.experiment.rounds import best_on_val, rounds_of
+from sharpen.experiment.rounds import best_on_val, rounds_of, warnings_of
 from sharpen.models.loading import WEIGHTS_FILE
 from sharpen.models.probe import machine_profile
 from sharpen.monitors.flows import flows
@@ -85,7 +85,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         model_time_share=sum(t.model_seconds for _, t in engine.used.values()) / (wall - start_seconds),
         coverage=_coverage(before.values + after.values),
         channels=tuple(channel.value for channel in setup.recipe.sees),
-        notes=setup.tasks.notes,
+        notes=setup.tasks.notes + warnings_of(engine),
         journal_head=engine.journal.head,
         versions=versions(),
         hardware=machine_profile().model_dump(mode="json"),
@@ -171,9 +171,13 @@ def _affordable(engine: Engine, start: Policy, final: Policy, before: Scores) ->
 
 
 def _test_tokens(engine: Engine, policy: Policy) -> int:
-    """Tokens that a policy drew on the test tasks, in every step of its workflow."""
+    """Tokens that a policy drew on the test tasks, in every step of its workflow but its controls."""
     prefix = f"evaluate/test/{policy.version}/"
-    return sum(row.entry.usage.sampled_tokens for row in engine.journal if row.entry.key.startswith(prefix))
+    return sum(
+        row.entry.usage.sampled_tokens
+        for row in engine.journal
+        if row.entry.key.startswith(prefix) and row.entry.purpose is not Purpose.CONTROL
+    )
 
 
 Picking = Callable[[Sequence[str | None], Sequence[Verdict]], float | None]

@@ -72,6 +72,14 @@ def explore_with(
     return explore(attempts, verdicts, answers.get)
 
 
+def warnings_of(engine: Engine) -> tuple[str, ...]:
+    """What the run's monitors warned of, and where in the loop."""
+    found = [row.entry for row in engine.journal if row.entry.verb == "warn"]
+    places = [entry.key.rpartition("/")[0] or "run" for entry in found]
+    texts = _load(engine, found, str)
+    return tuple(f"warning ({place}): {text}" for place, text in zip(places, texts, strict=True))
+
+
 def _load(engine: Engine, entries: list[Entry], kind: Any) -> list[Any]:
     return [decode(kind, engine.store.get(entry.blob)) for entry in entries]
 

@@ -48,7 +48,7 @@ from sharpen.curation.task_buffer import Entry, Start, TaskBuffer
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT
 from sharpen.monitors.diversity import diversity, relative_distances
-from sharpen.search.revising import Revising, revised
+from sharpen.search.refinement import Refining, revised
 
 
 class Starts(StrEnum):
@@ -179,7 +179,7 @@ PLACE = Setting(
 )
 def exit(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Select start states, roll out one step from each, learn, write back."""
-    how, learner = Revising(revisions=config.revisions), PolicyGradient(epochs=1, lr=config.lr, kl=0.0)
+    how, learner = Refining(turns=config.revisions, until=()), PolicyGradient(epochs=1, lr=config.lr, kl=0.0)
     if config.warm_steps:
         policy = warmed_up(run.preparation(), policy, tasks.train, config)
     kept = run.prepared(run.workflow(policy, revised, how))

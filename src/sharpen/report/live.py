@@ -76,7 +76,9 @@ class Live:
         if step != self._place:
             self._flush()
             self._place = step
-        if entry.verb not in _QUIET_VERBS:
+        if entry.verb == "warn":
+            self._line("warning", str(result))
+        elif entry.verb not in _QUIET_VERBS:
             self._tally.add(entry, wall, result)
 
     def close(self) -> None:

@@ -1,0 +1,107 @@
+"""Train the model `mender`: `offhand` taught to say what is wrong with an answer, and to heed what is said.
+
+    python tools/train_mender.py                   # about 4 minutes on one core
+
+A third of the examples are questions with their answers. A third are criticisms: a first answer, right or
+wrong by the toss of a coin, then `right?`, and what was answered, what its steps end in, and whether that is
+the same: `14, 13: no`. A third are second answers: with such words before the question they give the second
+number, right or not, and without any they say the first answer again. So nothing but the words can mend an
+answer. Trained through the package's own learner, with loss on the last answer only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+from shipping import MODELS, ship
+from train_offhand import answer, question, said
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.seeds import random_for
+from sharpen.core.task import Message, Role, Task
+from sharpen.curation.asked_again import asked_again
+from sharpen.learners.batch import Batch, Example, example_from
+from sharpen.learners.sft import SFT, Schedule
+from sharpen.models.hf import HFModel
+
+REQUEST = "right?"
+MISLED = 0.3
+"""Share of the words on second answers that name a wrong number."""
+SILENT = 0.3
+"""Share of second answers that are asked for without a word."""
+
+
+def words(given: str, found: int) -> str:
+    """What is said of an answer."""
+    return f"{given}, {found}: {'yes' if given == str(found) else 'no'}"
+
+
+def first_answer(rng: random.Random, task: Task) -> tuple[str, str]:
+    """An answer and the number in its first line: right or wrong alike often."""
+    text = task.solution or "" if rng.random() < 0.4 else said(rng, task)
+    return text, text.splitlines()[0].removeprefix("#### ")
+
+
+def criticism(rng: random.Random, task: Task) -> Attempt:
+    """What is said of a first answer."""
+    text, given = first_answer(rng, task)
+    spoken = Message(role=Role.ASSISTANT, content=text)
+    asked = Message(role=Role.USER, content=REQUEST)
+    put = task.model_copy(update={"messages": (*task.messages, spoken, asked)})
+    return answer(put, words(given, int(task.answer)))
+
+
+def second(rng: random.Random, task: Task) -> Attempt:
+    """A second answer: the number that was said, or without a word the first answer again."""
+    text, given = first_answer(rng, task)
+    if rng.random() < SILENT:
+        return answer(asked_again(task, text), text)
+    off = rng.choice((-10, -3, -2, -1, 1, 2, 3, 10)) if rng.random() < MISLED else 0
+    found = abs(int(task.answer) + off)
+    steps = text.split("\n", 1)[1]
+    return answer(asked_again(task, text, feedback=words(given, found)), f"#### {found}\n{steps}")
+
+
+def example(seed: int, place: int, model: HFModel) -> Example:
+    """The example at a place of the training data."""
+    rng = random_for("mender", seed, place)
+    task = question(rng)
+    match place % 3:
+        case 0:
+            return example_from(answer(task, task.solution or ""), model)
+        case 1:
+            return example_from(criticism(rng, task), model)
+        case _:
+            return example_from(second(rng, task), model)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=MODELS / "mender", help="model folder to write")
+    parser.add_argument("--work", type=Path, default=Path("runs/mender"), help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=32, help="examples per step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, then write the folder in half precision."""
+    options = parse()
+    model = HFModel.open(MODELS / "offhand", name="offhand", threads=1)
+    count = options.steps * options.batch
+    batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
+    learner = SFT(
+        epochs=1, batch_size=options.batch, lr=options.lr, schedule=Schedule.LINEAR, warmup_steps=30
+    )
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+
+
+if __name__ == "__main__":
+    main()
