@@ -2,9 +2,9 @@
 
     python tools/train_scribe.py                    # about 4 minutes on one core
 
-Facts are drawn afresh for every example, so none can be learnt: what is learnt is to think of everything about
-a creature first, and to answer by what was thought. Trained through the package's own learner, with loss on the
-answers only.
+Facts are drawn afresh for every example, so none can be learnt: what is learnt is to think of everything
+about a creature first, and to answer by what was thought. Trained through our own learner, with loss
+on the answers only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Responses that think before they answer: how such a response is made of facts, and whether it is well formed."""
+"""Responses that think before they answer: made of facts, and recognised."""
 
 from __future__ import annotations
 

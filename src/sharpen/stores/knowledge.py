@@ -26,10 +26,11 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Library:
-    """Passages with their index."""
+    """Passages with their index and the graph of all of them."""
 
     passages: tuple[str, ...]
     index: Any
+    graph: Any
 
     @classmethod
     def of(cls, passages: Iterable[str]) -> Library:
@@ -37,9 +38,9 @@ class Library:
         kept = tuple(dict.fromkeys(passages))
         if not kept:
             raise BadInput(
-                "task", "documents", "no training task has a passage", remedy="give tasks metadata `documents`"
+                "task", "documents", "no training task has a passage", remedy="give them metadata `documents`"
             )
-        return cls(kept, indexed([words(text) for text in kept]))
+        return cls(kept, indexed([words(text) for text in kept]), graph_of(kept))
 
     def search(self, query: str, top: int) -> tuple[str, ...]:
         """The best passages that share a word with the query, at most `top`."""
@@ -63,6 +64,11 @@ def graph_of(passages: Iterable[str]) -> Any:
 def facts_about(graph: Any, subject: str) -> dict[str, str]:
     """Relation -> object, in the order in which they were read."""
     return {relation: thing for _, thing, relation in graph.out_edges(subject, keys=True)}
+
+
+def subjects(graph: Any) -> list[str]:
+    """Everything of which there is a fact, in the order in which it was read."""
+    return [node for node, facts in graph.out_degree() if facts]
 
 
 def asked_in(graph: Any, question: str) -> Asked | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from pydantic import JsonValue
+
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.tasks.base import check_range
@@ -35,7 +37,7 @@ def generate(rng: random.Random, *, creatures: int = 24, unknown: int = 0) -> Ta
 
 def asked(one: Fact, *, documented: bool = True) -> Task:
     """A fact as a task, with or without the passage."""
-    documents = [passage(one.creature)] if documented else []
+    documents: list[JsonValue] = [passage(one.creature)] if documented else []
     return Task.ask(one.question, one.truth, family="passages", metadata={DOCUMENTS: documents})
 
 
