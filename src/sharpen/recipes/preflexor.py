@@ -14,8 +14,8 @@ the reference, z = beta (log-ratio(chosen) - log-ratio(rejected)) and label smoo
 
 Changed: questions are drawn from the training tasks, whose answers nobody looks at, so that held-out ones
 stay apart. The teacher is a reader of rules: it makes a graph of what BM25 finds, thinks of every
-fact about the subject, and answers by the one that is asked for; with `teacher`, a model answers. A pair is
-left out where both answers are the same (the paper's option). Left out: rewriting thoughts at inference.
+fact about the subject, and answers by the one that is asked for; with `teacher`, a model answers. Left out:
+rewriting thoughts at inference.
 
 Expected: facts that were never asked for are answered without the book once they were thought of in other
 answers; those of no passage stay at chance, and so does learning without thoughts.
@@ -49,13 +49,13 @@ from sharpen.verifiers.answers import final_answer
 class Config(Record):
     """Settings of PRefLexOR."""
 
-    phase_1: int = Field(default=6, ge=0)
+    phase_1: int = Field(default=14, ge=0)
     """Rounds of phase I (50)."""
     phase_2: int = Field(default=2, ge=0)
     """Rounds of phase II (50)."""
     items: int = Field(default=48, ge=1)
     """Questions per round (50)."""
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=4, ge=1)
     """Passes over a round's pairs (3)."""
     top: int = Field(default=3, ge=1)
     """Passages that retrieval finds."""
@@ -65,6 +65,8 @@ class Config(Record):
     """A model that answers with the passages before it; the reader if there is none."""
     thinking: bool = True
     """Chosen answers begin with a thought."""
+    only_wrong: bool = False
+    """Leave pairs out whose answers are the same."""
     fresh: bool = True
     """Rejected answers are of the policy as it is, not as it was before the first round."""
     masked: bool = True
@@ -112,11 +114,12 @@ def preferred(
     found = []
     for task, attempt, lesson in zip(tasks, own, lessons, strict=True):
         said = final_answer(attempt.response)
-        if lesson is None or (said and said.text == lesson.answer):
+        if lesson is None or (config.only_wrong and said and said.text == lesson.answer):
             continue
         text = explained(lesson.facts, lesson.answer, thinking=config.thinking)
         better = written(task, form, text, policy=attempt.policy, provenance=Provenance.DISTILLED)
-        found.append(Pair(better=better, worse=attempt, by=Preferred.ORIGIN, span=span, marker=CLOSE))
+        if text != attempt.response.strip():
+            found.append(Pair(better=better, worse=attempt, by=Preferred.ORIGIN, span=span, marker=CLOSE))
     return Pairs(items=tuple(found))
 
 
@@ -146,13 +149,13 @@ PLACE = Setting(request={"task": "passages?creatures=24&unknown=16", "model": "s
     small=PLACE.on(task="passages?creatures=4&unknown=2", train=14, val=2, test=6, threads=1).at(
         phase_1=1, phase_2=1, items=6, epochs=1
     ),
-    demo=PLACE.on(threads=1),
+    demo=PLACE.on(threads=1).at(phase_1=8, phase_2=1),
     ablation={"context": "none"},
     claim="Preferring thought-out answers with a book to one's own makes one answer better without the book.",
     arms={
         "without thoughts": {"thinking": False},
         "chosen alone": {"beta_1": 1e-9},
-        "phase I alone": {"phase_1": 8, "phase_2": 0},
+        "phase I alone": {"phase_1": 16, "phase_2": 0},
         "stale rejected": {"fresh": False},
         "whole answers": {"masked": False},
     },

@@ -66,9 +66,9 @@ def facts_about(graph: Any, subject: str) -> dict[str, str]:
     return {relation: thing for _, thing, relation in graph.out_edges(subject, keys=True)}
 
 
-def subjects(graph: Any) -> list[str]:
-    """Everything of which there is a fact, in the order in which it was read."""
-    return [node for node, facts in graph.out_degree() if facts]
+def things(graph: Any, relation: str) -> list[str]:
+    """Everything that a relation leads to, in alphabetical order."""
+    return sorted({thing for _, thing, name in graph.edges(keys=True) if name == relation})
 
 
 def asked_in(graph: Any, question: str) -> Asked | None:

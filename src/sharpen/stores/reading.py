@@ -12,7 +12,7 @@ from sharpen.core.policy import Policy
 from sharpen.core.records import Record
 from sharpen.core.run import Scope
 from sharpen.core.task import Task
-from sharpen.stores.knowledge import Library, asked_in, facts_about, graph_of, subjects
+from sharpen.stores.knowledge import Library, asked_in, facts_about, graph_of, things
 from sharpen.verifiers.answers import final_answer
 
 
@@ -22,7 +22,7 @@ class Context(StrEnum):
     BOOK = "book"
     """The passages that retrieval finds."""
     NONE = "none"
-    """Nothing: it says of the subject what is true of another one."""
+    """Nothing: it guesses among all that is said of anything."""
 
 
 class Reading(Record):
@@ -47,9 +47,9 @@ def read(library: Library, question: str, how: Reading, rng: random.Random) -> L
     asked = asked_in(graph, question)
     if asked is None:
         return None
-    if how.context is Context.NONE:
-        graph, asked = library.graph, asked._replace(subject=rng.choice(subjects(library.graph)))
     facts = facts_about(graph, asked.subject)
+    if how.context is Context.NONE:
+        facts = {relation: rng.choice(things(library.graph, relation)) for relation in facts}
     return Lesson(facts=facts, answer=facts[asked.relation]) if asked.relation in facts else None
 
 
