@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,9 +154,9 @@ def test_many_rows_are_split_into_batches(llama: HFModel, monkeypatch: pytest.Mo
     whole = llama.sample(prompts, Decoding(max_tokens=10))
     sizes: list[int] = []
 
-    def counting(module: object, shares: list[object], *rest: object) -> object:
+    def counting(stepper: object, shares: list[object], *rest: object) -> object:
         sizes.append(sum(len(share.seeds) for share in shares))
-        return decode_batch(module, shares, *rest)
+        return decode_batch(stepper, shares, *rest)
 
     monkeypatch.setattr("sharpen.models.hf_batches.MOST_ROWS", 5)
     monkeypatch.setattr("sharpen.models.hf.decode_batch", counting)
@@ -165,6 +166,39 @@ def test_many_rows_are_split_into_batches(llama: HFModel, monkeypatch: pytest.Mo
     assert sizes == [5, 5, 5, 5, 5, 3]
     for one, other in zip(whole, llama.sample(prompts, Decoding(max_tokens=10)), strict=True):
         assert [s.token_ids for s in one.samples] == [s.token_ids for s in other.samples]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_short_step_is_the_models_own(family: str, tmp_path: Path) -> None:
+    """For every family, with and without an adapter, of rows that are padded and dropped on the way."""
+    model = make_model(tmp_path, family)
+    assert model.stepper.fits
+    prompts = [Prompt(text, (0, 1)) for text in ("a", "bcd", "ef")]
+    decoding = Decoding(max_tokens=12)
+    for lora in (None, Lora(rank=4, alpha=8)):
+        if lora:
+            for matrix in model.weights.begin(lora, seed=1).values():
+                torch.nn.init.normal_(matrix, std=0.05)
+        short = model.sample(prompts, decoding)
+        model.stepper.__dict__["fits"] = False
+        long = model.sample(prompts, decoding)
+        model.stepper.__dict__["fits"] = True
+        for one, other in zip(short, long, strict=True):
+            assert [s.token_ids for s in one.samples] == [s.token_ids for s in other.samples]
+            for a, b in zip(one.samples, other.samples, strict=True):
+                assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+
+
+def test_a_step_that_would_differ_is_not_taken(tmp_path: Path) -> None:
+    model = make_model(tmp_path, "llama")
+
+    def doubled(module: object, given: object, output: Any) -> None:
+        output.logits *= 2
+
+    model.module.register_forward_hook(doubled)
+    assert not model.stepper.fits
+    (drawn,) = model.sample([Prompt("a", (0,))], Decoding(max_tokens=8))
+    assert len(drawn.samples[0].token_ids) >= 1
 
 
 @pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"top_p": 0.0}, {"max_tokens": 0}, {"stop": ("",)}])

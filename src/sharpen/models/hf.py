@@ -18,6 +18,7 @@ from sharpen.models.hf_decode import Drawn, Limits, Share, decode_batch
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_step import Stepper
 from sharpen.models.hf_text import StopWatch, Text, cut
 from sharpen.models.hf_weights import Weights
 
@@ -42,6 +43,7 @@ class HFModel:
         """Rank of the adapters that learners train; none means the weights themselves."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
         self.head = Head(module)
+        self.stepper = Stepper(module)
         self.text = Text(tokenizer)
         self._fingerprint = Fingerprint(folder)
         self.weights = Weights(
@@ -187,7 +189,7 @@ class HFModel:
     def _decode(self, group: Group, decoding: Decoding) -> list[list[Drawn]]:
         watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
         limits = Limits(self.eos_ids, self.context)
-        rows = iter(decode_batch(self.module, group.shares, decoding, limits, watch))
+        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch))
         return [[next(rows) for _ in share.seeds] for share in group.shares]
 
     def _completion(

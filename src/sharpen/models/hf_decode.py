@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from sharpen.core.attempt import Stop
 from sharpen.models.base import Decoding
 from sharpen.models.hf_cache import growing_cache
+from sharpen.models.hf_step import Place, Stepper
 from sharpen.models.hf_text import StopWatch
 from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
@@ -98,10 +98,11 @@ class Rows:
 class Steps:
     """The model's side of a batch: cache, attention mask and positions."""
 
-    def __init__(self, module: PreTrainedModel, shares: Sequence[Share], max_new: int) -> None:
+    def __init__(self, stepper: Stepper, shares: Sequence[Share], max_new: int) -> None:
         """Prompts are padded on the left to the longest; without padding no mask is needed."""
+        module = stepper.module
         device = module.device
-        self.module = module
+        self.module, self.stepper = module, stepper
         self.length = max(len(share.ids) for share in shares)
         self.cache = growing_cache(module.config, self.length + max_new)
         self.ids = torch.tensor(
@@ -111,6 +112,8 @@ class Steps:
         columns = torch.arange(self.length + max_new, device=device)
         self.padded = any(len(share.ids) < self.length for share in shares)
         self.mask = (columns >= self.padding[:, None]).long()
+        self.unseen = self.mask == 0
+        self.tables = stepper.tables(self.length + max_new) if stepper.suits(self.cache) else None
         self.has_positions = "position_ids" in inspect.signature(module.forward).parameters
 
     def prefill(self, rows_of: Tensor) -> Tensor:
@@ -122,12 +125,16 @@ class Steps:
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row; return the next-token logits."""
         self.length += 1
-        return self._forward(tokens[:, None], self.length - 1)
+        if self.tables is None:
+            return self._forward(tokens[:, None], self.length - 1)
+        positions = self.length - 1 - self.padding
+        place = Place(positions, self.tables, self.unseen if self.padded else None)
+        return self.stepper.step(tokens, place, self.cache.layers)
 
     def keep(self, rows: Tensor) -> None:
         """Keep (or repeat) these rows of the batch, in this order."""
         self.cache.batch_select_indices(rows)
-        self.mask, self.padding = self.mask[rows], self.padding[rows]
+        self.mask, self.unseen, self.padding = self.mask[rows], self.unseen[rows], self.padding[rows]
 
     def _forward(self, ids: Tensor, start: int) -> Tensor:
         extra: dict[str, Any] = {}
@@ -145,13 +152,13 @@ class Steps:
 
 @torch.inference_mode()
 def decode_batch(
-    module: PreTrainedModel, shares: Sequence[Share], decoding: Decoding, limits: Limits, watch: StopWatch
+    stepper: Stepper, shares: Sequence[Share], decoding: Decoding, limits: Limits, watch: StopWatch
 ) -> list[Drawn]:
     """Draw every row of a batch; rows come back prompt by prompt, in the order of the seeds."""
-    rows = Rows(shares, decoding, limits, module.device)
-    steps = Steps(module, shares, rows.steps)
+    rows = Rows(shares, decoding, limits, stepper.module.device)
+    steps = Steps(stepper, shares, rows.steps)
     rows_of = [index for index, share in enumerate(shares) for _ in share.seeds]
-    logits = steps.prefill(torch.tensor(rows_of, device=module.device))
+    logits = steps.prefill(torch.tensor(rows_of, device=stepper.module.device))
     for step in range(rows.steps):
         tokens = rows.draw(logits, step)
         going = rows.settle(tokens, step, watch)
