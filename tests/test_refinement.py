@@ -21,6 +21,7 @@ from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict
+from sharpen.curation.asked_again import Shown
 from sharpen.curation.gaps import gaps, improvements, single
 from sharpen.curation.pairs import Pair, Pairs, flipped, misjudged
 from sharpen.curation.refinements import Change
@@ -32,15 +33,15 @@ from sharpen.judges.critics import (
     Criticism,
     Dealt,
     Doubting,
-    Judging,
     Silent,
+    Verifying,
 )
 from sharpen.monitors.refinement import curve_of, watch_refinement
 from sharpen.report.live import Live
 from sharpen.search.refinement import (
     Chain,
     Ended,
-    Memory,
+    History,
     Refining,
     answers_of,
     equal_attempts,
@@ -107,7 +108,7 @@ def opened(folder: Path, reply: Reply, listener: KillAfter | None = None) -> Run
 
 def test_a_verifier_ends_each_chain_where_it_is_right(tmp_path: Path) -> None:
     run = opened(tmp_path, counts_up)
-    chains = refined(run, START, TASKS, Judging("wrong"), Refining(turns=3))
+    chains = refined(run, START, TASKS, Verifying("wrong"), Refining(turns=3))
     assert [chain.answer.response for chain in chains] == ["2", "3", "3", "3"]
     assert [chain.ended for chain in chains] == [Ended.ACCEPTED, Ended.ACCEPTED, Ended.BUDGET, Ended.BUDGET]
     assert [chain.answers[0].task for chain in chains] == [task.key for task in TASKS]
@@ -122,9 +123,13 @@ def test_words_stand_before_the_question_and_memory_says_how_many(tmp_path: Path
         seen.append(tuple(message.content for message in task.messages))
         return counts_up(task, seed)
 
-    for memory in Memory:
+    for history in History:
         refined(
-            opened(tmp_path / memory, reply), START, TASKS[3:], Silent("no"), Refining(turns=2, memory=memory)
+            opened(tmp_path / history, reply),
+            START,
+            TASKS[3:],
+            Silent("no"),
+            Refining(turns=2, history=history),
         )
     again = "no\n4+1?"
     assert seen[1] == seen[4] == ("4+1?", "0", again)
@@ -204,7 +209,7 @@ def test_another_policy_may_revise(tmp_path: Path) -> None:
 
 def test_unknown_verdicts_say_nothing(tmp_path: Path) -> None:
     run = opened(tmp_path, lambda task, seed: "?")
-    (chain,) = refined(run, START, TASKS[:1], Judging(), Refining(turns=1, until=(Ended.ACCEPTED,)))
+    (chain,) = refined(run, START, TASKS[:1], Verifying(), Refining(turns=1, until=(Ended.ACCEPTED,)))
     assert chain.said == (Criticism(), Criticism())
     (answer,) = revised(run, START, TASKS[:1], Refining(turns=1, until=()))
     assert answer.outcome == {}
@@ -230,7 +235,7 @@ def test_steps_of_chains_are_records(tmp_path: Path) -> None:
 
 def test_as_many_samples_are_drawn_as_a_chain_has_answers(tmp_path: Path) -> None:
     run = opened(tmp_path, counts_up)
-    chains = refined(run, START, TASKS, Judging(), Refining(turns=3, until=(Ended.ACCEPTED,)))
+    chains = refined(run, START, TASKS, Verifying(), Refining(turns=3, until=(Ended.ACCEPTED,)))
     run = opened(tmp_path / "control", lambda task, seed: task.answer if seed % 3 else "no")
     rows = equal_attempts(run, START, TASKS, chains, 1.0)
     calls = run.used(Purpose.CONTROL).model_calls
@@ -264,7 +269,7 @@ def test_warnings_are_shown_once_and_kept(tmp_path: Path) -> None:
 
 
 def by_verifier(scope: Scope, policy: Policy, tasks: Sequence[Task], how: Refining) -> tuple[Attempt, ...]:
-    return answers_of(scope, policy, tasks, Judging(), how)
+    return answers_of(scope, policy, tasks, Verifying(), how)
 
 
 def test_a_killed_run_ends_as_a_whole_one(tmp_path: Path) -> None:
@@ -341,3 +346,11 @@ def test_a_judge_who_errs_turns_pairs_round() -> None:
     assert misjudged(many, random.Random(1), 1.0) == flipped(many)
     turned = sum(pair.better.response == "0" for pair in misjudged(many, random.Random(1), 0.1).items)
     assert 5 <= turned <= 40
+
+
+def test_what_is_shown_in_the_ablation_answers_another_question() -> None:
+    other = answer("7").model_copy(update={"task": "another"})
+    rows = [answer("1"), answer("2"), other]
+    assert Shown.OWN.among(rows) == ["1", "2", "7"]
+    assert Shown.SHUFFLED.among(rows) == ["7", "7", "1"]
+    assert Shown.SHUFFLED.among(rows[:1]) == ["1"], "there is no other"

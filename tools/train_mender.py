@@ -3,10 +3,10 @@
     python tools/train_mender.py                   # about 4 minutes on one core
 
 A third of the examples are questions with their answers. A third are criticisms: a first answer, right or
-wrong by the toss of a coin, then `right?`, and what was answered, what its steps end in, and whether that is
-the same: `14, 13: no`. A third are second answers: with such words before the question they give the second
-number, right or not, and without any they say the first answer again. So nothing but the words can mend an
-answer. Trained through the package's own learner, with loss on the last answer only.
+wrong by the toss of a coin, then `right?`, and `yes` or `no, ` and the number in which its steps end. A third
+are second answers: with such words before the question they give the number that was said, right or not, and
+without any they say the first answer again. So nothing but the words can mend an answer. Trained through the
+package's own learner, with loss on the last answer only.
 """
 
 from __future__ import annotations
@@ -26,42 +26,32 @@ from sharpen.learners.batch import Batch, Example, example_from
 from sharpen.learners.sft import SFT, Schedule
 from sharpen.models.hf import HFModel
 
-REQUEST = "right?"
+REQUEST, YES, NO = "right?", "yes", "no, "
 MISLED = 0.3
-"""Share of the words on second answers that name a wrong number."""
-SILENT = 0.3
+"""Share of the words that name a wrong number."""
+SILENT = 0.4
 """Share of second answers that are asked for without a word."""
-
-
-def words(given: str, found: int) -> str:
-    """What is said of an answer."""
-    return f"{given}, {found}: {'yes' if given == str(found) else 'no'}"
-
-
-def first_answer(rng: random.Random, task: Task) -> tuple[str, str]:
-    """An answer and the number in its first line: right or wrong alike often."""
-    text = task.solution or "" if rng.random() < 0.4 else said(rng, task)
-    return text, text.splitlines()[0].removeprefix("#### ")
 
 
 def criticism(rng: random.Random, task: Task) -> Attempt:
     """What is said of a first answer."""
-    text, given = first_answer(rng, task)
-    spoken = Message(role=Role.ASSISTANT, content=text)
+    first = said(rng, task)
+    spoken = Message(role=Role.ASSISTANT, content=first)
     asked = Message(role=Role.USER, content=REQUEST)
-    put = task.model_copy(update={"messages": (*task.messages, spoken, asked)})
-    return answer(put, words(given, int(task.answer)))
+    right = first.splitlines()[0] == f"#### {task.answer}"
+    words = YES if right else f"{NO}{task.answer}"
+    return answer(task.model_copy(update={"messages": (*task.messages, spoken, asked)}), words)
 
 
 def second(rng: random.Random, task: Task) -> Attempt:
     """A second answer: the number that was said, or without a word the first answer again."""
-    text, given = first_answer(rng, task)
+    first = said(rng, task)
     if rng.random() < SILENT:
-        return answer(asked_again(task, text), text)
+        return answer(asked_again(task, first), first)
     off = rng.choice((-10, -3, -2, -1, 1, 2, 3, 10)) if rng.random() < MISLED else 0
-    found = abs(int(task.answer) + off)
-    steps = text.split("\n", 1)[1]
-    return answer(asked_again(task, text, feedback=words(given, found)), f"#### {found}\n{steps}")
+    number = abs(int(task.answer) + off)
+    steps = first.split("\n", 1)[1]
+    return answer(asked_again(task, first, feedback=f"{NO}{number}"), f"#### {number}\n{steps}")
 
 
 def example(seed: int, place: int, model: HFModel) -> Example:

@@ -33,11 +33,14 @@ class Shown(StrEnum):
     OWN = "own"
     """One to the same question."""
     SHUFFLED = "shuffled"
-    """One to the next question: nothing can be learnt of improving it; for ablations."""
+    """One to another question: nothing can be learnt of improving it; for ablations."""
 
-    def among(self, texts: Sequence[str]) -> list[str]:
-        """The answers that are shown, from those to each question in turn."""
-        return list(texts) if self is Shown.OWN else [*texts[1:], *texts[:1]]
+    def among(self, answers: Sequence[Attempt]) -> list[str]:
+        """What is shown in the place of each answer: itself, or the next one to another question."""
+        if self is Shown.OWN:
+            return [answer.response for answer in answers]
+        turned = ((one, [*answers[place:], *answers[:place]]) for place, one in enumerate(answers))
+        return [next((o for o in others if o.task != one.task), one).response for one, others in turned]
 
 
 ADVICE = {

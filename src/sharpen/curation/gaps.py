@@ -23,7 +23,7 @@ def as_improvement(answer: Attempt, task: Task, reference: str, form: PromptForm
 def improvements(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shown: Shown = Shown.OWN) -> Batch:
     """The better answers as improvements of the worse ones; KeyError for a pair of none of the tasks."""
     by_key = {task.key: task for task in tasks}
-    rows = zip(pairs.items, shown.among([pair.worse.response for pair in pairs.items]), strict=True)
+    rows = zip(pairs.items, shown.among([pair.worse for pair in pairs.items]), strict=True)
     return batch_of(as_improvement(p.better, by_key[p.better.task], text, form) for p, text in rows)
 
 
@@ -34,8 +34,8 @@ def gaps(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, shown: Shown = S
     are equal, so that listwise learning does not compare them.
     """
     by_key = {task.key: task for task in tasks}
-    better = shown.among([pair.better.response for pair in pairs.items])
-    worse = shown.among([pair.worse.response for pair in pairs.items])
+    better = shown.among([pair.better for pair in pairs.items])
+    worse = shown.among([pair.worse for pair in pairs.items])
     found = [
         Rated(
             attempt=as_improvement(answer, by_key[answer.task], reference, form),

@@ -171,7 +171,7 @@ def refining(
     """
     by_key = {task.key: task for task in tasks}
     found = []
-    for pair, said in zip(pairs.items, shown.among([p.worse.response for p in pairs.items]), strict=True):
+    for pair, said in zip(pairs.items, shown.among([p.worse for p in pairs.items]), strict=True):
         again = asked_again(by_key[pair.better.task], said, wording)
         better, worse = (moved_to(a, again, form, Provenance.SPLICED) for a in (pair.better, pair.worse))
         found.append(pair.model_copy(update={"better": better, "worse": worse, "refines": True}))

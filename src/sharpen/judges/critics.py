@@ -49,7 +49,7 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Judging:
+class Verifying:
     """Passes on what the run's verifier, or another verifier or judge model, says: it sees what that sees."""
 
     words: str | None = None

@@ -70,7 +70,7 @@ class Rank(StrEnum):
 class Config(Record):
     """Settings of EVOLVE."""
 
-    iterations: int = Field(default=3, ge=0)
+    iterations: int = Field(default=2, ge=0)
     """Rounds of stage B (3)."""
     activate: bool = True
     """Whether stage A has its second term; else only answers are learnt."""
@@ -96,8 +96,10 @@ class Config(Record):
     """b (unknown)."""
     lr: float = Field(default=5e-5, gt=0)
     """Learning rate of stage B (unknown)."""
-    turns: int = Field(default=3, ge=0)
+    turns: int = Field(default=2, ge=0)
     """Refinements at test (K = 3)."""
+    control: float | None = Field(default=None, gt=0)
+    """Temperature of as many independent samples, drawn beside in evaluations; none draws none."""
 
 
 def activation(pairs: Pairs, tasks: Sequence[Task], form: PromptForm, config: Config) -> Batch:
@@ -156,12 +158,12 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.TRAIN,),
-    home=PLACE.on(train=300, val=64, test=200, control_samples=4),
+    home=PLACE.on(train=200, val=32, test=200, control_samples=4).at(control=1.0),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         iterations=1, prompts=4, sft_steps=2, steps=1, turns=1, answers=3
     ),
     demo=PLACE.on(train=60, val=2, test=40, control_samples=2, threads=1).at(
-        iterations=1, prompts=30, sft_steps=16, steps=4, turns=1
+        iterations=1, prompts=16, sft_steps=16, steps=3, turns=1
     ),
     ablation={"shown": "shuffled"},
     claim="Refining is learnt: trained on pairs and on its own refinements, a policy gains by refining.",
@@ -175,7 +177,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
 )
 def evolve(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Activate refinement, then rounds of chains, ranking and preference training."""
-    how = Refining(turns=config.turns, until=())
+    how = Refining(turns=config.turns, until=(), control=config.control)
     kept = run.prepared(run.workflow(policy, revised, how))
     for it in run.iterations(1 + config.iterations):
         policy, form = kept.model_copy(update={"workflow": None}), kept.prompt

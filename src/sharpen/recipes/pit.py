@@ -14,8 +14,7 @@ No rubric is ever written: what better means lies in the pairs.
 Changed: the equations were not reachable in print: which four relations is from memory, and a fifth, g_wl >
 g_lw, goes with them. M_P is the start policy, without RLHF of its own; its pairs are ranked by the verifier,
 and one in ten is turned round. R starts from M_SFT and adds its log-likelihood, with a learnt weight, to two
-layers, which so few pairs teach little else. RL is GRPO on groups. The improver answers as M_P does where K =
-0. Left out: PPO, ELO, stages beyond the two.
+layers, which so few pairs teach little else. RL is GRPO on groups. Left out: PPO, ELO, stages beyond the two.
 
 Expected: improved answers beat first ones, most by the first improvement; RL adds to SFT; more than a vote or
 as many samples as answers give. Ablation: `shown = "shuffled"` shows answers to other questions throughout
@@ -91,8 +90,8 @@ class Config(Record):
     """Which references are shown in training; `shuffled` is the ablation."""
     turns: int = Field(default=1, ge=0)
     """Improvements at test (K, up to 5)."""
-    control: bool = False
-    """Draw as many independent samples of M_P beside, on the tasks of evaluations."""
+    control: float | None = Field(default=None, gt=0)
+    """Temperature of as many samples of M_P, drawn beside in evaluations; none draws none."""
 
 
 def preferences(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Pairs:
@@ -110,7 +109,7 @@ def references(it: Scope, policy: Policy, pairs: Pairs, tasks: Sequence[Task], c
     else:
         answers = list(it.attempt(policy, taken(tasks, it.round - 1, config.prompts)))
     by_key = {task.key: task for task in tasks}
-    shown = config.shown.among([answer.response for answer in answers])
+    shown = config.shown.among(answers)
     return [asked_again(by_key[a.task], text) for a, text in zip(answers, shown, strict=True)]
 
 
@@ -146,7 +145,7 @@ def with_improver(policy: Policy, improver: Policy) -> Policy:
 
 def improved(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
     """Step 5."""
-    how = Refining(turns=config.turns, until=(), control=1.0 if config.control else None)
+    how = Refining(turns=config.turns, until=(), control=config.control)
     return answers_of(scope, policy, tasks, Silent(), how, reviser=improver_of(policy))
 
 
@@ -158,7 +157,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "offhand", "max_tok
     improves="weights, reward_model",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=300, val=64, test=200, control_samples=4).at(control=True),
+    home=PLACE.on(train=200, val=32, test=200, control_samples=4).at(control=1.0),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         samples=4, sft_steps=2, easy=1, real=1, prompts=2, group=2
     ),

@@ -10,16 +10,17 @@ until stop(fb_t, t): the feedback says that nothing is left to do, or t reaches 
 Changed: who criticises is a setting. `own` is the paper; `verifier` says whether the answer is right, an
 oracle like that of the paper's table on maths; `doubt` answers afresh, and an answer that comes twice stands.
 The last two say no more than a bare word. A revision that changes nothing ends a chain, too, where nothing is
-drawn at random. The dialogue holds the last answer alone (`memory = "all"` is the paper). Left out: few-shot
+drawn at random. The dialogue holds the last answer alone (`history = "all"` is the paper). Left out: few-shot
 prompts, choosing among the answers by a score.
 
 The paper's models can criticise and heed criticism; `mender` is a small one that was taught both, and to mend
-nothing by itself. With a model that was not, quality falls by turn: `tiny`, with `doubt` and four turns on
-equation?level=4 at temperature 1, goes from 0.42 to 0.25, and a monitor warns.
+nothing without a word. It accepts no answer: its chains end where an answer stays as it is. With a model that
+was taught neither quality falls by turn: `tiny`, with `doubt` and four turns on equation?level=4 at
+temperature 1, goes from 0.42 to 0.25, and a monitor warns.
 
-Expected: refined answers are right far more often than first ones, and than any of as many independent
-samples (`equal pass`). Ablation: `feedback = "shuffled"` deals the words out to other answers, `"constant"`
-says the same of all.
+Expected: refined answers are right far more often than first ones (0.09 to 0.99), and than any of as many
+independent samples (`equal pass`, 0.14). Ablation: `feedback = "shuffled"` deals the words out to other
+answers, `"constant"` says the same of all.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.judges.critics import Asking, Critic, Dealt, Doubting, Judging, Silent
+from sharpen.judges.critics import Asking, Critic, Dealt, Doubting, Silent, Verifying
 from sharpen.monitors.refinement import watch_refinement
-from sharpen.search.refinement import Ended, Memory, Refining, answers_of
+from sharpen.search.refinement import Ended, History, Refining, answers_of
 
 
 class Who(StrEnum):
@@ -76,7 +77,7 @@ class Config(Record):
     """How the policy is asked for its words (p_fb)."""
     accept: str = "it is right"
     """Words by which it lets an answer stand."""
-    memory: Memory = Memory.LAST
+    history: History = History.LAST
     """Whether all answers so far are in the dialogue, or the last one."""
     temperature: float = Field(default=0.0, ge=0)
     """Of every answer (0.7)."""
@@ -89,7 +90,7 @@ def critic_of(config: Config) -> Critic:
     critics: dict[Who, Critic] = {
         Who.OWN: Asking(config.request, config.accept),
         Who.DOUBT: Doubting(config.words),
-        Who.VERIFIER: Judging(config.words),
+        Who.VERIFIER: Verifying(config.words),
     }
     match config.feedback:
         case Feedback.TRUE:
@@ -105,7 +106,7 @@ def refine(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) 
     how = Refining(
         turns=config.turns,
         until=(Ended.ACCEPTED,) if config.temperature else (Ended.ACCEPTED, Ended.UNCHANGED),
-        memory=config.memory,
+        history=config.history,
         temperature=config.temperature,
         control=config.control,
     )
@@ -122,7 +123,7 @@ PLACE = Setting(
     paper="arXiv 2303.17651",
     improves="answers",
     sees=Channel.LABEL,
-    home=PLACE.on(train=1, val=64, test=400),
+    home=PLACE.on(train=1, val=32, test=200),
     small=PLACE.on(train=1, val=2, test=4, control_samples=2, threads=1).at(turns=2),
     demo=PLACE.on(train=1, val=8, test=40, control_samples=2, threads=1).at(control=None),
     ablation={"feedback": "shuffled"},

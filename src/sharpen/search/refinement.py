@@ -40,7 +40,7 @@ class Ended(StrEnum):
     """No revision, or no token, is left."""
 
 
-class Memory(StrEnum):
+class History(StrEnum):
     """What of the chain so far is in the dialogue."""
 
     LAST = "last"
@@ -58,7 +58,7 @@ class Refining(Record):
     """Drawn tokens after which an answer is not revised any more; none means no limit."""
     until: tuple[Ended, ...] = (Ended.ACCEPTED, Ended.UNCHANGED)
     """Rules that end a chain; the budget always does."""
-    memory: Memory = Memory.LAST
+    history: History = History.LAST
     """What of the chain so far is in the dialogue."""
     wording: Wording = Wording.NEUTRAL
     """How the question is put again."""
@@ -160,7 +160,7 @@ def _revise(scope: Scope, policy: Policy, tasks: Sequence[Task], chains: list[Ch
 def request(task: Task, chain: Chain, how: Refining) -> Task:
     """The task as it is put after a chain of answers and the words on them."""
     rows = [(answer.response, word.text) for answer, word in zip(chain.answers, chain.said, strict=True)]
-    return dialogue(task, rows if how.memory is Memory.ALL else rows[-1:], how.wording)
+    return dialogue(task, rows if how.history is History.ALL else rows[-1:], how.wording)
 
 
 Qualities = tuple[tuple[float | None, ...], ...]
