@@ -25,6 +25,7 @@ Ablation `context = "none"`: the teacher answers without the book, and guesses.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from pydantic import Field
 
@@ -41,6 +42,7 @@ from sharpen.curation.thoughts import CLOSE, explained, thinks
 from sharpen.learners.preference import Preference
 from sharpen.learners.preference_losses import Shape
 from sharpen.learners.reference import Reference
+from sharpen.monitors.form import Formed, form_only
 from sharpen.stores.knowledge import Library
 from sharpen.stores.reading import Context, Lesson, Reading, passages_of, taught
 from sharpen.verifiers.answers import final_answer
@@ -123,16 +125,16 @@ def preferred(
     return Pairs(items=tuple(found))
 
 
-def watched(it: Scope, policy: Policy, told: Sequence[Task], untold: Sequence[Task]) -> None:
-    """Record how many facts are known, of passages and of none; warn if only the form is learnt."""
+def watched(it: Scope, policy: Policy, told: Sequence[Task], untold: Sequence[Task]) -> Formed:
+    """Record how many facts are known, of passages and of none, and how many answers think."""
     place = it.scope("watch", purpose=Purpose.EVALUATION)
-    numbers = {"formed": 0.0}
-    for name, tasks in (("told", told), ("untold", untold)):
-        attempts = place.attempt(policy, tasks, temperature=0.0) if tasks else ()
-        values = rewards_of(place.judge(attempts, tasks)) if tasks else (None,)
-        numbers[name] = sum(value or 0.0 for value in values) / len(values)
-        numbers["formed"] += sum(thinks(a.response) for a in attempts) / max(1, len(told) + len(untold))
-    it.measure(**numbers)
+    asked = (*told, *untold)
+    attempts = place.attempt(policy, asked, temperature=0.0)
+    values = [value or 0.0 for value in rewards_of(place.judge(attempts, asked))]
+    known = {"told": values[: len(told)], "untold": values[len(told) :]}
+    formed = fmean(thinks(attempt.response) for attempt in attempts)
+    it.measure(formed=formed, **{name: fmean(some) for name, some in known.items() if some})
+    return Formed(formed, fmean(known["told"]))
 
 
 PLACE = Setting(request={"task": "passages?creatures=24&unknown=16", "model": "scribe", "max_tokens": 40}).on(
@@ -168,6 +170,7 @@ def preflexor(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
     helper = run.helper(config.teacher) if config.teacher else None
     first, learner = policy, imitated(config)
     how = Reading(context=config.context, top=config.top)
+    before = watched(run.scope("before"), policy, tasks.val, untold)
     for it in run.iterations(config.phase_1 + config.phase_2):
         second = it.round > config.phase_1
         if it.round == config.phase_1 + 1:
@@ -176,7 +179,8 @@ def preflexor(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Polic
         own = it.attempt(policy if config.fresh else first, asked)
         lessons = taught(it, library, asked, how, helper)
         pairs = it.curate(preferred, asked, own, lessons, policy.prompt, config, second)
-        watched(it, policy, tasks.val, untold)
         if pairs.items:
             policy = it.gate(it.update(learner, policy, pairs), incumbent=policy, tasks=tasks.val)
+        if warning := form_only(before, watched(it, policy, tasks.val, untold)):
+            it.warn(warning)
     return policy
