@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.policy import Policy
 from sharpen.core.task import Message, Role, Task
+from sharpen.curation.batch import Batch, Item
+from sharpen.curation.select import written
 from sharpen.judges.asking import FIELD, final_field
 
 CHECK, AGAIN = "check", "again"
@@ -59,3 +63,34 @@ def checked(task: Task, answer: str) -> Remark:
     wrong = bool(missing) or results[0] not in own
     feedback = "\n".join([results[0], *missing[:1], f"{FIELD}: {WRONG if wrong else RIGHT}"])
     return Remark(feedback, "\n".join([*steps, results[0]]) if wrong else answer)
+
+
+def annotated(tasks: Sequence[Task], answers: Sequence[Attempt], policy: Policy, direct: float) -> Batch:
+    """What the checker writes of answers: feedback, then refined answers, each in its dialogue.
+
+    Then, with the weight `direct`, refined answers to the bare questions.
+    """
+    said = [answer.response for answer in answers]
+    notes = [checked(task, words) for task, words in zip(tasks, said, strict=True)]
+    check = all_after(tasks, said, CHECK)
+    again = all_after(check, [note.feedback for note in notes], AGAIN)
+    learnt = [
+        *[(task, note.feedback, 1.0) for task, note in zip(check, notes, strict=True)],
+        *[(task, note.refined, 1.0) for task, note in zip(again, notes, strict=True)],
+        *[(task, note.refined, direct) for task, note in zip(tasks, notes, strict=True)],
+    ]
+    return Batch(
+        items=tuple(
+            Item(attempt=_put(task, policy, text), weight=weight) for task, text, weight in learnt if weight
+        )
+    )
+
+
+def solved(tasks: Sequence[Task], policy: Policy) -> Batch:
+    """Questions with the answers that the checker makes of nothing."""
+    return Batch(items=tuple(Item(attempt=_put(task, policy, checked(task, "").refined)) for task in tasks))
+
+
+def _put(task: Task, policy: Policy, text: str) -> Attempt:
+    """The checker's words as an attempt."""
+    return written(task, policy.prompt, text, policy=policy.version, provenance=Provenance.DISTILLED)

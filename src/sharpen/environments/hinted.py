@@ -31,6 +31,8 @@ class Lesson(Record):
     """The number that the teacher's hints are about: the answer, or another one; none for bare refusals."""
     top: int = Field(ge=1)
     """Largest number that the student's script guesses."""
+    heed: float = Field(default=0.0, ge=0, le=1)
+    """Share of episodes in which that script heeds the hints."""
     turns: int = Field(ge=1)
     """Moves at most."""
     slips: float = Field(default=0.0, ge=0, le=1)
@@ -48,6 +50,9 @@ class Dialogue:
     """Every move so far; none for one that is no number."""
     text: str = START
     """What is to be shown next."""
+    heard: list[tuple[int, str]] = field(default_factory=list)
+    """Guesses with the hints that came of them."""
+    heeding: bool = False
     leaked: bool = False
 
     def view(self) -> View | None:
@@ -56,14 +61,26 @@ class Dialogue:
         return None if over else View(self.role, self.text)
 
     def scripted(self, role: str) -> str:
-        """Any number: well formed, and heedless of hints."""
-        return str(self.rng.randint(0, self.lesson.top))
+        """A number by chance, in some episodes of those that the hints leave open."""
+        numbers = range(self.lesson.top + 1)
+        if not self.guesses:
+            self.heeding = self.rng.random() < self.lesson.heed
+        left = [number for number in numbers if self._possible(number)] if self.heeding else []
+        return str(self.rng.choice(left or numbers))
+
+    def _possible(self, number: int) -> bool:
+        return all(
+            {LOW: number > guess, HIGH: number < guess}.get(hint, number != guess)
+            for guess, hint in self.heard
+        )
 
     def move(self, text: str) -> None:
         """Take a guess; the teacher answers a wrong one, and its hint is looked through for the answer."""
         guess = int(text) if _NUMBER.fullmatch(text) else None
         self.guesses.append(guess)
         self.text = REMINDER if guess is None else self._hint(guess)
+        if guess is not None:
+            self.heard.append((guess, self.text))
         self.leaked = not self.solved and leaks(self.text, self.lesson.answer)
 
     def _hint(self, guess: int) -> str:

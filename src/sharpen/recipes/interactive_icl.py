@@ -1,18 +1,18 @@
 """RL2F: learn to learn from hints within a dialogue.
 
-Paper: "Improving Interactive In-Context Learning from Natural Language Feedback", arXiv 2602.16066. A task with
-one checkable answer becomes a dialogue: the student answers, a teacher who knows the answer gives a hint that
-does not tell it, and so on for T turns at most. The student alone is trained, by group advantages:
+Paper: "Improving Interactive In-Context Learning from Natural Language Feedback", arXiv 2602.16066. A task
+with one checkable answer becomes a dialogue: the student answers, a teacher who knows the answer gives a hint
+that does not tell it, and so on for T turns at most. The student alone is trained, by group advantages:
 
     R = gamma^(turn of success - 1), or 0 without success;   A_k = (R_k - mean R) / std R;   no KL.
 
-Its own tokens carry the loss, the teacher's are what it reads. The autodidact learns the teacher's turns, too,
-from the public dialogue alone: L = L_RL + w CE(teacher's tokens).
+Its own tokens carry the loss, the teacher's are what it reads. The autodidact learns the teacher's turns,
+too, from the public dialogue alone: L = L_RL + w CE(teacher's tokens).
 
 Changed: neither code nor the full text could be read; gamma, groups and the missing KL are those of the same
 group's "Social Meta-Learning" (2602.16488). The teacher is a script; a hint that holds the answer fails the
-attempt. The student is `tiny` after a cold start on well-formed dialogues with guesses at random, so `before`
-heeds no hints. CE is a step of its own after each policy-gradient step. Left out: questions of the student.
+attempt. The student is `pupil`, which knows how such dialogues go and heeds hints now and then. CE is a
+training of its own after each policy gradient. Left out: thinking before an answer, questions of the student.
 
 Expected: more is solved by the last turn than with as many tries and no hints (`again`), while single-turn RL
 stays at that line. Both curves are measured on val after the last round: `slope`, `slope again`.
@@ -32,7 +32,7 @@ from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
 from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
-from sharpen.core.run import Run, Scope
+from sharpen.core.run import Run
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.advantages import group_advantages
@@ -80,15 +80,11 @@ class Config(Record):
     learn: Learn = Learn.RL
     """How the student learns."""
     w: float = Field(default=0.0, ge=0)
-    """Learning rate of the teacher's turns over the student's; 0 leaves them out."""
+    """Weight of the teacher's turns, as a factor of the learning rate; 0 leaves them out."""
     mini_batch: int = Field(default=64, ge=1)
     """Dialogues per optimizer step."""
     lr: float = Field(default=3e-4, gt=0)
     """Learning rate."""
-    cold_steps: int = Field(default=40, ge=1)
-    """Optimizer steps of the cold start."""
-    cold_lr: float = Field(default=1e-3, gt=0)
-    """Learning rate of the cold start."""
 
 
 def taught(tasks: Sequence[Task], hints: Hints, turns: int | None = None) -> tuple[Task, ...]:
@@ -135,13 +131,6 @@ def teachers_part(attempts: Sequence[Attempt]) -> Batch:
     return batch_of(found)
 
 
-def cold_started(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
-    """The student after dialogues of the environment's own player, who guesses and heeds nothing."""
-    played = scope.attempt(policy.acting("scripted"), tasks, samples=2)
-    learner = SFT(steps=config.cold_steps, batch_size=16, lr=config.cold_lr, start=Start.PREVIOUS)
-    return scope.update(learner, policy, batch_of(played))
-
-
 def numbers(attempts: Sequence[Attempt], name: str) -> dict[str, float]:
     """Means over dialogues: solved at the first turn, gained after it, answers changed, leaks."""
     found = {}
@@ -152,7 +141,7 @@ def numbers(attempts: Sequence[Attempt], name: str) -> dict[str, float]:
     return found
 
 
-PLACE = Setting(request={"task": "hinted?level=2", "test_temperature": 1.0, "max_tokens": 6})
+PLACE = Setting(request={"task": "hinted", "model": "pupil", "test_temperature": 1.0, "max_tokens": 6})
 
 
 @recipe(
@@ -162,13 +151,13 @@ PLACE = Setting(request={"task": "hinted?level=2", "test_temperature": 1.0, "max
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=256, val=64, test=300),
     small=PLACE.on(train=4, val=2, test=4, control_samples=2, threads=1).at(
-        rounds=2, prompts=2, group=2, cold_steps=1, w=0.5
+        rounds=2, prompts=2, group=2, w=0.5
     ),
     demo=PLACE.on(train=96, val=4, test=100, control_samples=2, threads=1).at(rounds=4),
     ablation={"hints": "other"},
-    claim="Multi-turn RL with informative hints raises what is solved by the last turn; single-turn RL does not.",
+    claim="RL with informative hints raises what is solved by the last turn; single-turn RL does not.",
     arms={
-        "single-turn RL": {"turns": 1},
+        "single-turn RL": {"turns": 1, "group": 26},
         "told to try again": {"hints": "again"},
         "SFT on successes": {"learn": "sft"},
         "teacher's turns learnt": {"w": 0.5},
@@ -176,8 +165,6 @@ PLACE = Setting(request={"task": "hinted?level=2", "test_temperature": 1.0, "max
 )
 def interactive_icl(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Each round: dialogues with a teacher, discounted success against the group's, a policy gradient."""
-    ready = run.preparation()
-    policy = run.prepared(cold_started(ready, policy, tasks.train, config))
     student = PolicyGradient(epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=0.0)
     imitator = SFT(epochs=1, batch_size=config.mini_batch, lr=config.lr, start=Start.PREVIOUS)
     reader = SFT(epochs=1, batch_size=config.mini_batch, lr=config.lr * (config.w or 1), start=Start.PREVIOUS)
