@@ -5,7 +5,8 @@
 Of twenty examples four are questions with offhand answers, five feedback on such an answer, five the answer
 after feedback (see sharpen.curation.remarks), and six dialogues with a teacher who gives hints (see
 sharpen.environments.hinted). Most speakers write feedback at random, repeat the answer whatever was said of
-it, and guess whatever the hints say; a few look. Loss is on the last answer, and on all guesses of a dialogue.
+it, and guess whatever the hints say; a few look. Loss is on the last answer, and on all guesses of a
+dialogue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Remainders that nobody works out in his head, guessed with a teacher's hints; see sharpen.environments.hinted.
+"""Remainders that are hard to work out at once, guessed with hints; see sharpen.environments.hinted.
 
-All answers are about equally likely, so without hints `turns` guesses find it in a share of `turns / divisor`.
-The dial `slips` is the share of hints in which the teacher gives the answer away.
+All answers are about equally likely, so without hints `turns` guesses find a share of `turns / divisor`. The
+dial `slips` is the share of hints in which the teacher gives the answer away.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DIVISORS = range(3, 100)
 TURNS = range(1, 11)
 
 
-def generate(rng: random.Random, *, divisor: int = 17, turns: int = 4, slips: float = 0.0) -> Task:
+def generate(rng: random.Random, *, divisor: int = 17, turns: int = 5, slips: float = 0.0) -> Task:
     """Draw a question such as `4821 mod 17=?`."""
     check_range("divisor", divisor, DIVISORS)
     check_range("turns", turns, TURNS)
