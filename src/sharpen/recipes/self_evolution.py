@@ -17,7 +17,7 @@ self-instruct. `before` is the policy with meta-skills.
 
 Expected: `pupil` answers before it works anything out. What it refines is far better, and the rounds pass
 that on to direct answers; so do labels on the meta prompts alone (`labels only`), as its reviewers said.
-The loop can only help where `precision`, the share of right ones among kept answers, is above `direct`, that
+The loop can only help where `precision`, the share of right ones among kept answers, is above `Acc1`, that
 among first answers: both are measured in each round, for reports alone.
 Ablation: feedback that finds every answer right, so that refining repeats it.
 """
@@ -37,11 +37,11 @@ from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
-from sharpen.core.verdict import value_of
 from sharpen.curation.batch import Batch, batch_of
 from sharpen.curation.remarks import annotated, approved, solved
-from sharpen.curation.select import merged, taken
+from sharpen.curation.select import merged, rewards_of, taken
 from sharpen.learners.sft import SFT, Start
+from sharpen.monitors.correction import from_samples
 from sharpen.search.remarking import Feedback, feedback_on, refined
 
 
@@ -115,21 +115,17 @@ def kept_places(it: Scope, own: Sequence[bool], right: Sequence[bool], how: Filt
 def evolved(it: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Batch:
     """D_t: (p, r^) of the answers that are kept, with what they are worth measured for the report."""
     first = it.attempt(policy, tasks)
-    second = refined(it, policy, tasks, first, config.feedback)
-    answers = second if config.learn is Learn.REFINED else first
+    refining = config.learn is Learn.REFINED
+    answers = refined(it, policy, tasks, first, config.feedback) if refining else first
     words = [attempt.response for attempt in answers]
     verdicts = [approved(said) is True for said in feedback_on(it, policy, tasks, words, config.feedback)]
-    place = it if config.filter is Filter.ORACLE else it.scope("watch", purpose=Purpose.EVALUATION)
-    right, before = (
-        [(value_of(v) or 0.0) > 0.5 for v in place.judge(some, tasks)] for some in (answers, first)
-    )
+    watch = it if config.filter is Filter.ORACLE else it.scope("watch", purpose=Purpose.EVALUATION)
+    worths = [rewards_of(watch.judge(some, tasks)) for some in (first, answers)]
+    right = [(worth or 0.0) > 0.5 for worth in worths[1]]
     kept = kept_places(it, verdicts, right, config.filter)
-    it.measure(
-        direct=fmean(before),
-        answers=fmean(right),
-        kept=len(kept) / len(answers),
-        **({"precision": fmean(right[place] for place in kept)} if kept else {}),
-    )
+    found = from_samples([attempt.task for attempt in first], *worths)
+    precision = {"precision": fmean(right[place] for place in kept)} if kept else {}
+    it.measure(kept=len(kept) / len(answers), **precision, **(found.numbers if found else {}))
     return batch_of(answers[place] for place in kept)
 
 
