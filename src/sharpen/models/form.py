@@ -25,8 +25,12 @@ _KNOWN = {
     "seeker": DefaultForm(shots=0),
     "offhand": DefaultForm(shots=0),
     "ponder": DefaultForm(shots=0),
+<<<<<<< HEAD
     "scribe": DefaultForm(shots=0),
     "mender": DefaultForm(shots=0),
+=======
+    "pupil": DefaultForm(shots=0),
+>>>>>>> wd
     "scripted": DefaultForm(shots=0),
     "none": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),

@@ -17,7 +17,7 @@ PAINTER = "painter"
 SKETCH = "sketch"
 """The shipped model that draws scenes."""
 POSSIBLE = (
-    "tiny, bargainer, seeker, offhand, ponder, scribe, mender, smollm2, gemma3-270m, a folder, "
+    "tiny, bargainer, seeker, offhand, ponder, mender, pupil, scribe, smollm2, gemma3-270m, a folder, "
     "a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, sketch, painter (`sharpen models` lists them)"
 )
 
