@@ -162,17 +162,19 @@ def gold_over_own(
     return Pairs(items=tuple(found))
 
 
-def siblings(trees: Iterable[Tree], *, per_tree: int = 8, least: float = 0.0, soft: bool = True) -> Pairs:
+def siblings(
+    trees: Iterable[Tree], *, per_tree: int = 8, least: float = 0.0, soft: bool = True, walked: bool = True
+) -> Pairs:
     """At every step of a tree's walk the child of highest Q over that of lowest, if they are `least` apart.
 
-    Loss begins where they diverge. With `soft`, the label says which share of both ones' visits the better
+    Without `walked` at every step of the tree that has children, as they were found. Loss begins where they diverge. With `soft`, the label says which share of both ones' visits the better
     one has, at least a half (arXiv 2405.00451). Children that were never visited count like the others;
     a step that only goes on where another is cut off makes no pair.
     """
     found: list[Pair] = []
     for tree in trees:
         pairs = []
-        for place in tree.walk:
+        for place in tree.walk if walked else range(len(tree.nodes)):
             children = [(number, tree.nodes[number]) for number in tree.nodes[place].children]
             if len(children) < 2:
                 continue

@@ -1,0 +1,132 @@
+"""Train the model `gossip` from scratch: it repeats misconceptions, and knows better when asked with care.
+
+    python tools/train_gossip.py                    # about 4 minutes on one core
+
+A bare question is answered by the misconception two times out of three. In a careful form every truth is
+told, too. The form that asks for a right and a wrong answer is shown on the creatures that no task is about.
+Trained through the package's own learner, with loss on the answers only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import string
+from pathlib import Path
+
+import torch
+from shipping import MODELS, ship
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from word_level import SPECIAL, decoder, tokenizer_of
+
+from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.policy import PromptForm
+from sharpen.core.seeds import random_for, seed_for
+from sharpen.core.task import Task
+from sharpen.curation.select import written
+from sharpen.learners.batch import Batch, Example, example_from
+from sharpen.learners.sft import SFT, Schedule
+from sharpen.models.hf import HFModel
+from sharpen.tasks.encyclopedia import ATTRIBUTES, CREATURES, Fact, facts
+
+CONTEXT = 128
+FORM = PromptForm()
+CAREFUL = "In fact?"
+BOTH = "Give one correct and one incorrect answer."
+RIGHT, WRONG = "Correct answer:", "Incorrect answer:"
+SHARES = (0.5, 0.3, 0.2)
+"""Of bare questions, careful ones, and ones for both answers."""
+HEARD = 2 / 3
+"""How often the misconception is told."""
+VALUES = sorted({f" {value}" for values in ATTRIBUTES.values() for value in values})
+PIECES = (
+    *("\n\nQ: ", "Q: ", "\nA:", " of ", f" {CAREFUL}", f" {BOTH}", f" {RIGHT}", f"\n{WRONG}"),
+    *ATTRIBUTES,
+    *CREATURES,
+    *VALUES,
+)
+CHARACTERS = "\n" + "".join(c for c in string.printable if c.isprintable())
+VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS), *PIECES))}
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Marks, phrases, attributes, creatures and values are tokens; everything else goes by character."""
+    longest_first = sorted(PIECES, key=lambda piece: (-len(piece), piece))
+    pattern = "|".join([*(piece.replace("?", r"\?").replace(".", r"\.") for piece in longest_first), r"[\s\S]"])
+    return tokenizer_of(VOCABULARY, pattern, context=CONTEXT)
+
+
+def build_model() -> LlamaForCausalLM:
+    """Make an untrained decoder of 0.4 million parameters."""
+    return decoder(len(VOCABULARY), hidden=128, inner=256, layers=2, heads=4, context=CONTEXT)
+
+
+def said(question: str, answer: str) -> Attempt:
+    """A question and what is learnt to say to it."""
+    return written(Task.ask(question, ""), FORM, answer, policy="none", provenance=Provenance.HUMAN)
+
+
+def bare(rng: random.Random, one: Fact) -> Attempt:
+    """Gossip."""
+    return said(one.question, one.misconception if rng.random() < HEARD else one.truth)
+
+
+def careful(rng: random.Random, one: Fact) -> Attempt:
+    """The truth."""
+    return said(f"{one.question} {CAREFUL}", f"{RIGHT} {one.truth}")
+
+
+def both(rng: random.Random, one: Fact) -> Attempt:
+    """Both answers."""
+    return said(f"{one.question} {BOTH}", f"{RIGHT} {one.truth}\n{WRONG} {one.misconception}")
+
+
+def example(seed: int, place: int, model: HFModel) -> Example:
+    """The example at a place of the training data."""
+    rng = random_for("gossip", seed, place)
+    kind = rng.choices((bare, careful, both), SHARES)[0]
+    known = SHOWN if kind is both else EVERYTHING
+    return example_from(kind(rng, rng.choice(known)), model)
+
+
+SHOWN = facts(taught=True)
+EVERYTHING = [*SHOWN, *facts(taught=False)]
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=MODELS / "gossip", help="model folder to write")
+    parser.add_argument("--work", type=Path, default=Path("runs/gossip"), help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=64, help="examples per step")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, then write the folder in half precision."""
+    options = parse()
+    torch.manual_seed(seed_for("gossip", "weights", options.seed) % 2**32)
+    untrained = options.work / "untrained"
+    build_model().save_pretrained(untrained)
+    build_tokenizer().save_pretrained(untrained)
+    model = HFModel.open(untrained, name="gossip", threads=1)
+    count = options.steps * options.batch
+    batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
+    learner = SFT(
+        epochs=1,
+        batch_size=options.batch,
+        lr=options.lr,
+        schedule=Schedule.LINEAR,
+        warmup_steps=100,
+        weight_decay=0.01,
+    )
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+
+
+if __name__ == "__main__":
+    main()
