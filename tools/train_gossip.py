@@ -52,7 +52,9 @@ VOCABULARY = {token: i for i, token in enumerate((*SPECIAL, *sorted(CHARACTERS),
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Marks, phrases, attributes, creatures and values are tokens; everything else goes by character."""
     longest_first = sorted(PIECES, key=lambda piece: (-len(piece), piece))
-    pattern = "|".join([*(piece.replace("?", r"\?").replace(".", r"\.") for piece in longest_first), r"[\s\S]"])
+    pattern = "|".join(
+        [*(piece.replace("?", r"\?").replace(".", r"\.") for piece in longest_first), r"[\s\S]"]
+    )
     return tokenizer_of(VOCABULARY, pattern, context=CONTEXT)
 
 

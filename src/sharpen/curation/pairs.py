@@ -167,9 +167,10 @@ def siblings(
 ) -> Pairs:
     """At every step of a tree's walk the child of highest Q over that of lowest, if they are `least` apart.
 
-    Without `walked` at every step of the tree that has children, as they were found. Loss begins where they diverge. With `soft`, the label says which share of both ones' visits the better
-    one has, at least a half (arXiv 2405.00451). Children that were never visited count like the others;
-    a step that only goes on where another is cut off makes no pair.
+    Without `walked` at every step of the tree that was expanded. Loss begins where they diverge. With `soft`,
+    the label says which share of both ones' visits the better one has, at least a half (arXiv 2405.00451).
+    Children that were never visited count like the others; a step that only goes on where another is cut off
+    makes no pair.
     """
     found: list[Pair] = []
     for tree in trees:

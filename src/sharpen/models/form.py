@@ -25,6 +25,7 @@ _KNOWN = {
     "seeker": DefaultForm(shots=0),
     "offhand": DefaultForm(shots=0),
     "ponder": DefaultForm(shots=0),
+    "gossip": DefaultForm(shots=0),
     "scripted": DefaultForm(shots=0),
     "none": DefaultForm(shots=0),
     "openai": DefaultForm(style=Style.CHAT, shots=0),

@@ -17,8 +17,8 @@ PAINTER = "painter"
 SKETCH = "sketch"
 """The shipped model that draws scenes."""
 POSSIBLE = (
-    "tiny, bargainer, seeker, offhand, ponder, smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), "
-    "openai:NAME@URL, scripted:NAME, sketch, painter (`sharpen models` lists them)"
+    "tiny, bargainer, seeker, offhand, ponder, gossip, smollm2, gemma3-270m, a folder, "
+    "a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, sketch, painter (`sharpen models` lists them)"
 )
 
 

@@ -8,7 +8,6 @@ Paper: Xie et al., "Monte Carlo Tree Search Boosts Reasoning via Iterative Prefe
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import Field
@@ -145,14 +144,17 @@ PLACE = Setting(request=GROUPS.request)
 )
 def mcts_dpo(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Search, pair siblings, DPO against the start; and again with the new policy."""
-    start, learner = policy, Preference(
-        epochs=config.epochs,
-        batch_size=config.mini_batch,
-        lr=config.lr,
-        beta=config.beta,
-        likelihood=config.likelihood,
-        reference=Reference.FIXED if policy.weights else Reference.BASE,
-        fixed=policy.weights,
+    start, learner = (
+        policy,
+        Preference(
+            epochs=config.epochs,
+            batch_size=config.mini_batch,
+            lr=config.lr,
+            beta=config.beta,
+            likelihood=config.likelihood,
+            reference=Reference.FIXED if policy.weights else Reference.BASE,
+            fixed=policy.weights,
+        ),
     )
     for it in run.iterations(config.iterations):
         searcher = policy if config.searcher is Searcher.CURRENT else start
@@ -170,5 +172,12 @@ def facts(trees: Trees) -> dict[str, float]:
     return {
         "walk_right": sum(t.nodes[t.walk[-1]].value > 0.5 for t in trees.items) / n,
         "nodes": sum(len(t.nodes) for t in trees.items) / n,
-        "tokens": sum(len(turn.token_ids) for t in trees.items for node in t.nodes[1:] for turn in node.turns if turn.author == "policy") / n,
+        "tokens": sum(
+            len(turn.token_ids)
+            for t in trees.items
+            for node in t.nodes[1:]
+            for turn in node.turns
+            if turn.author == "policy"
+        )
+        / n,
     }
