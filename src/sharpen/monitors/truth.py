@@ -41,10 +41,10 @@ def truth(it: Scope, policy: Policy, tasks: Sequence[Task]) -> dict[str, float]:
     """Means of MC1 and MC2 over the tasks that list true and false answers; empty without any."""
     listed = [(task, answers_of(task, "true"), answers_of(task, "false")) for task in tasks]
     known = [(task, true, false) for task, true, false in listed if true and false]
-    given = [given(task, policy.prompt, text) for task, true, false in known for text in (*true, *false)]
-    if not given:
+    said = [given(task, policy.prompt, text) for task, true, false in known for text in (*true, *false)]
+    if not said:
         return {}
-    values = iter(map(value_of, it.judge(given, tasks, verifier=LikelihoodJudge(policy))))
+    values = iter(map(value_of, it.judge(said, tasks, verifier=LikelihoodJudge(policy))))
     found = [
         Options(*([next(values) or 0.0 for _ in some] for some in (true, false))) for _, true, false in known
     ]

@@ -68,6 +68,8 @@ class Config(Record):
     """Whether trees that walk to a wrong answer are left out."""
     walked: bool = False
     """Whether only steps of the walk make pairs."""
+    tried: bool = True
+    """Whether steps that no simulation came through make no pairs."""
     soft: bool = True
     """Whether visits soften labels (alpha)."""
     beta: float = Field(default=0.1, gt=0)
@@ -120,7 +122,7 @@ def step_pairs(trees: Trees, config: Config, seed: int) -> Pairs:
     if config.order is Order.PERMUTED:
         rng = random.Random(seed)
         kept = [permuted(tree, rng) for tree in kept]
-    return siblings(kept, least=config.least, soft=config.soft, walked=config.walked)
+    return siblings(kept, least=config.least, soft=config.soft, walked=config.walked, tried=config.tried)
 
 
 PLACE = Setting(request=GROUPS.request)
