@@ -167,15 +167,13 @@ def test_siblings_on_the_walk_are_paired_with_labels_by_visits() -> None:
     assert not siblings([STEPS], least=0.7000001).items
 
 
-def test_siblings_beside_the_walk_and_untried_ones() -> None:
-    beside = STEPS.model_copy(update={"walk": (0,)})
+def test_steps_that_were_never_tried_can_be_left_out() -> None:
     fresh = [
         *STEPS.nodes[:2],
         STEPS.nodes[2].model_copy(update={"visits": 0, "ended": False}),
         *STEPS.nodes[3:],
     ]
     untried = tree(fresh, STEPS.walk)
-    assert siblings([beside], walked=False) == siblings([STEPS])
     assert [p.worse.response for p in siblings([untried]).items] == ["b"]
     assert [p.worse.response for p in siblings([untried], tried=True).items] == ["c"]
 

@@ -1,11 +1,11 @@
 """Train the model `gossip` from scratch: it repeats misconceptions, and knows better when asked with care.
 
-    python tools/train_gossip.py                    # about 4 minutes on one core
+    python tools/train_gossip.py                    # about 2 minutes on one core
 
-A bare question is answered by the misconception two times out of three. In careful forms the truth is told, of
-three facts out of four, and so is the misconception as what it is. The form that asks for a right and a wrong
-answer is shown on the creatures that no task is about.
-Trained through the package's own learner, with loss on the answers only.
+A bare question is answered by the misconception two times out of three. In careful forms the truth is told,
+of three facts out of four, and so is the misconception as what it is. The form that asks for a right and a
+wrong answer is shown on the creatures that no task is about. Trained through the package's own learner, with
+loss on the answers only.
 """
 
 from __future__ import annotations

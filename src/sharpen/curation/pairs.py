@@ -168,20 +168,19 @@ def siblings(
     per_tree: int = 8,
     least: float = 0.0,
     soft: bool = True,
-    walked: bool = True,
     tried: bool = False,
 ) -> Pairs:
     """At every step of a tree's walk the child of highest Q over that of lowest, if they are `least` apart.
 
-    Without `walked` at every step of the tree that was expanded. Loss begins where they diverge. With `soft`,
-    the label says which share of both ones' visits the better one has, at least a half (arXiv 2405.00451).
-    Children that were never visited count like the others, by the value they were given; with `tried` they
-    are left out unless they have ended. A step that only goes on where another is cut off makes no pair.
+    Loss begins where they diverge. With `soft`, the label says which share of both ones' visits the better
+    one has, at least a half (arXiv 2405.00451). Children that were never visited count like the others, by
+    the value they were given; with `tried` they are left out unless they have ended. A step that only goes on
+    where another is cut off makes no pair.
     """
     found: list[Pair] = []
     for tree in trees:
         pairs = []
-        for place in tree.walk if walked else range(len(tree.nodes)):
+        for place in tree.walk:
             below = [(number, tree.nodes[number]) for number in tree.nodes[place].children]
             children = [(n, node) for n, node in below if node.visits or node.ended or not tried]
             if len(children) < 2:
