@@ -15,14 +15,13 @@ import random
 import string
 from pathlib import Path
 
-import torch
-from shipping import MODELS, ship
+from shipping import MODELS, from_scratch, ship
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
 from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import PromptForm
-from sharpen.core.seeds import random_for, seed_for
+from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.curation.select import written
 from sharpen.learners.batch import Batch, Example, example_from
@@ -127,11 +126,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
-    torch.manual_seed(seed_for("gossip", "weights", options.seed) % 2**32)
-    untrained = options.work / "untrained"
-    build_model().save_pretrained(untrained)
-    build_tokenizer().save_pretrained(untrained)
-    model = HFModel.open(untrained, name="gossip", threads=1)
+    model = from_scratch("gossip", build_model, build_tokenizer, seed=options.seed, work=options.work)
     count = options.steps * options.batch
     batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
     learner = SFT(
