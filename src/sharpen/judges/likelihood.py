@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sharpen.core.attempt import Attempt
+from sharpen.core.attempt import TEACHES, Attempt
 from sharpen.core.engine import Judging
 from sharpen.core.policy import Policy
 from sharpen.core.records import digest
@@ -30,12 +30,11 @@ class LikelihoodJudge:
     def judge_by(self, judging: Judging, pairs: Sequence[tuple[Task, Attempt]]) -> list[Verdict]:
         """One verdict per attempt, in order; an error for one without a response."""
         model = trainable(judging.models, self.policy.model)
-        examples = [example_from(attempt, model) for _, attempt in pairs]
-        read = [(e.prompt_ids, e.response_ids) for e in examples if e.response_ids]
+        said = [any(turn.author in TEACHES for turn in attempt.turns) for _, attempt in pairs]
+        read = [
+            example_from(attempt, model) for (_, attempt), words in zip(pairs, said, strict=True) if words
+        ]
         with judging.stopwatch:
             load_policy(model, self.policy, judging.store)
-            known = iter(model.logprobs(read))
-        return [
-            Scored(value=sum(next(known))) if example.response_ids else Error(kind="no response")
-            for example in examples
-        ]
+            known = iter(model.logprobs([(one.prompt_ids, one.response_ids) for one in read]))
+        return [Scored(value=sum(next(known))) if words else Error(kind="no response") for words in said]
