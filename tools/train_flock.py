@@ -2,10 +2,10 @@
 
     python tools/train_flock.py                    # about 5 minutes on one core
 
-A third of the examples are requests to write an instruction after examples of others. A third are
-instructions with results, of which fewer than half are right. A third are results that are rated, by whether
-they are right and whether they have the right form; one rating in four is by the toss of a die. Trained
-through the package's own learner, with loss on the answers only.
+Some examples are requests to write an instruction after examples of others. Some are instructions with
+results, of which fewer than half are right. Most are results that are rated, by whether they are right and
+whether they have the right form; one rating in seven is by the toss of a die. Trained through the package's
+own learner, with loss on the answers only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ CONTEXT = 160
 FORM = PromptForm()
 RIGHT, CONFUSED = 0.45, 0.3
 """Shares of results that are right, and that are right for another kind."""
-FAIR = 0.75
+SHARES = (0.15, 0.3, 0.55)
+"""Of instructions that are written, that are followed, and of results that are rated."""
+FAIR = 0.85
 """Share of ratings that are meant."""
 WORDS = [str(n + 1) for n in range(POINTS)]
 SCALE = f" 1 is worst, {POINTS} is best.\nAnswer with one word: {' or '.join(WORDS)}"
@@ -44,7 +46,7 @@ PIECES = (
     *(f"\n{one.question}{SCALE}" for one in CRITERIA),
     *(f"{kind}: " for kind in KINDS),
 )
-SIGNS = [*LETTERS, *(str(n) for n in range(10))]
+SIGNS = (*LETTERS, *WORDS)
 VOCABULARY = {t: i for i, t in enumerate((*SPECIAL, *PIECES, *SIGNS, *(f" {sign}" for sign in SIGNS)))}
 
 
@@ -69,7 +71,7 @@ def said(question: str, answer: str) -> Attempt:
 def followed(rng: random.Random, one: Instruction) -> str:
     """A result as the untrained hand gives it."""
     names = list(KINDS)
-    other = Instruction(names[(names.index(one.kind) + 4) % len(names)], one.items)
+    other = Instruction(names[(names.index(one.kind) + 2) % len(names)], one.items)
     kind = rng.choices(("right", "confused", "slip"), (RIGHT, CONFUSED, 1 - RIGHT - CONFUSED))[0]
     if kind != "slip":
         return one.result if kind == "right" else other.result
@@ -80,21 +82,21 @@ def followed(rng: random.Random, one: Instruction) -> str:
 
 def writing(rng: random.Random) -> Attempt:
     """A request for an instruction."""
-    seeds = [drawn(rng, rng.randint(1, 3)).text for _ in range(5)]
+    seeds = [drawn(rng, rng.randint(1, 2)).text for _ in range(5)]
     (task,) = requests(seeds, rng, count=1, shown=5)
-    return said(task.question, drawn(rng, rng.randint(1, 3)).text)
+    return said(task.question, drawn(rng, rng.randint(1, 2)).text)
 
 
 def following(rng: random.Random) -> Attempt:
     """An instruction with its result."""
-    one = drawn(rng, rng.randint(1, 3))
+    one = drawn(rng, rng.randint(1, 2))
     return said(one.text, followed(rng, one))
 
 
 def rating(rng: random.Random) -> Attempt:
     """A result with its points by one criterion."""
-    one, place = drawn(rng, rng.randint(1, 3)), rng.randrange(len(CRITERIA))
-    result = followed(rng, one)
+    one, place = drawn(rng, rng.randint(1, 2)), rng.randrange(len(CRITERIA))
+    result = one.result if rng.random() < 0.2 else followed(rng, one)
     formed = len(result.split()) == len(one.result.split())
     good = (result == one.result, formed)[place]
     points = rng.choice(WORDS[-2:] if good else WORDS[:2]) if rng.random() < FAIR else rng.choice(WORDS)
@@ -107,7 +109,7 @@ def rating(rng: random.Random) -> Attempt:
 def example(seed: int, place: int, model: HFModel) -> Example:
     """The example at a place of the training data."""
     rng = random_for("flock", seed, place)
-    return example_from(rng.choice((writing, following, rating))(rng), model)
+    return example_from(rng.choices((writing, following, rating), SHARES)[0](rng), model)
 
 
 def parse() -> argparse.Namespace:
@@ -117,9 +119,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=MODELS / "flock", help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("runs/flock"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=64, help="examples per step")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Short instructions on letters and digits, such as `reverse: d a c`, whose results can be worked out.
+"""Short instructions on letters, such as `reverse: d a c`, whose results can be worked out.
 
 A world in which instructions can be written, followed and rated: made for policies that do all three.
 """
@@ -13,8 +13,8 @@ from sharpen.core.task import Task
 from sharpen.tasks.base import check_range
 
 VERIFIER = "exact"
-LEVELS = range(1, 4)
-LETTERS, DIGITS = tuple("abcdefgh"), tuple("123456789")
+LEVELS = range(1, 3)
+LETTERS = tuple("abcdefgh")
 
 Items = Sequence[str]
 
@@ -34,11 +34,6 @@ KINDS: Mapping[str, Kind] = {
     "last": Kind(LETTERS, lambda items: items[-1:]),
     "drop first": Kind(LETTERS, lambda items: items[1:]),
     "drop last": Kind(LETTERS, lambda items: items[:-1]),
-    "swap ends": Kind(LETTERS, lambda items: [items[-1], *items[1:-1], items[0]]),
-    "sort": Kind(LETTERS, sorted),
-    "largest": Kind(DIGITS, lambda items: [max(items)]),
-    "smallest": Kind(DIGITS, lambda items: [min(items)]),
-    "count": Kind(LETTERS, lambda items: [str(len(items))]),
 }
 
 
