@@ -167,6 +167,17 @@ def test_siblings_on_the_walk_are_paired_with_labels_by_visits() -> None:
     assert not siblings([STEPS], least=0.7000001).items
 
 
+def test_steps_that_were_never_tried_can_be_left_out() -> None:
+    fresh = [
+        *STEPS.nodes[:2],
+        STEPS.nodes[2].model_copy(update={"visits": 0, "ended": False}),
+        *STEPS.nodes[3:],
+    ]
+    untried = tree(fresh, STEPS.walk)
+    assert [p.worse.response for p in siblings([untried]).items] == ["b"]
+    assert [p.worse.response for p in siblings([untried], tried=True).items] == ["c"]
+
+
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_visits_never_turn_a_preference_round(better: int, worse: int) -> None:
     label = visit_label(better, worse)

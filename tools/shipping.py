@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sharpen.core.seeds import seed_for
 from sharpen.learners.batch import Batch
 from sharpen.learners.sft import SFT, train
 from sharpen.models.hf import HFModel
@@ -12,6 +17,22 @@ from sharpen.models.hf import HFModel
 MODELS = Path(__file__).parents[1] / "src" / "sharpen" / "models"
 PROGRESS = 50
 """Steps between two lines of progress."""
+
+
+def from_scratch(
+    name: str,
+    module: Callable[[], PreTrainedModel],
+    tokenizer: Callable[[], PreTrainedTokenizerBase],
+    *,
+    seed: int,
+    work: Path,
+) -> HFModel:
+    """An untrained model: what `module` builds out of the weights that follow from name and seed."""
+    torch.manual_seed(seed_for(name, "weights", seed) % 2**32)
+    untrained = work / "untrained"
+    module().save_pretrained(untrained)
+    tokenizer().save_pretrained(untrained)
+    return HFModel.open(untrained, name=name, threads=1)
 
 
 def ship(model: HFModel, learner: SFT, batch: Batch, *, seed: int, work: Path, out: Path) -> None:

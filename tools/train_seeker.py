@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from shipping import MODELS, ship
+from shipping import MODELS, from_scratch, ship
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
@@ -25,7 +24,7 @@ from sharpen.actors.episodes import begin
 from sharpen.actors.scripted import played
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import Decoding, Job, Policy
-from sharpen.core.seeds import random_for, seed_for
+from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.environments.base import Hit
 from sharpen.environments.rules import NAMES, NOT, OPERATIONS, RULES, apply
@@ -191,11 +190,10 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
-    torch.manual_seed(seed_for("seeker", "weights", options.seed) % 2**32)
-    untrained = options.work / "untrained"
-    build_model().save_pretrained(untrained)
-    build_tokenizer().save_pretrained(untrained)
-    model = HFModel.open(options.start or untrained, name="seeker", threads=1)
+    if options.start is None:
+        model = from_scratch("seeker", build_model, build_tokenizer, seed=options.seed, work=options.work)
+    else:
+        model = HFModel.open(options.start, name="seeker", threads=1)
     batch = Batch(tuple(example(options.seed, place, model) for place in range(options.examples)))
     learner = SFT(
         epochs=options.epochs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -32,6 +33,17 @@ class Usage(Record):
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
+
+
+@dataclass
+class Meter:
+    """Adds up what a part of a step uses."""
+
+    used: Usage = field(default_factory=Usage)
+
+    def add(self, usage: Usage) -> None:
+        """Count this, too."""
+        self.used = self.used + usage
 
 
 class Timing(Record):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
-from sharpen.core.budget import Budget, Purpose, Timing, Usage
+from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage
 from sharpen.core.errors import BadInput, Mismatch
 from sharpen.core.gate import GateRule
 from sharpen.core.journal import Entry, Journal, Wall
@@ -37,13 +37,16 @@ class Verifier(Protocol):
         """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
 
 
-class Judging(NamedTuple):
+@dataclass(frozen=True)
+class Judging:
     """What a judge that is a model works with."""
 
     models: Mapping[str, Any]
     """The run's models by the names that policies use."""
     store: ArtifactStore
     stopwatch: Stopwatch
+    meter: Meter = field(default_factory=Meter)
+    """Counts what the judge draws, beside its calls."""
 
 
 @runtime_checkable

@@ -384,11 +384,12 @@ def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Do
 
 
 def _judge(judge: Verifier | ModelJudge, pairs: Sequence[tuple[Task, Attempt]], engine: Engine) -> Done:
+    calls = Usage(judge_calls=len(pairs))
     if isinstance(judge, ModelJudge):
-        verdicts = judge.judge_by(Judging(engine.models, engine.store, engine.stopwatch), pairs)
-    else:
-        verdicts = judge.judge(pairs, engine.store.get)
-    return Done(tuple(verdicts), Usage(judge_calls=len(pairs)))
+        judging = Judging(engine.models, engine.store, engine.stopwatch)
+        judged = judge.judge_by(judging, pairs)
+        return Done(tuple(judged), calls + judging.meter.used)
+    return Done(tuple(judge.judge(pairs, engine.store.get)), calls)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -29,6 +29,8 @@ class Preferred(StrEnum):
     """Values or visits of a search tree."""
     REFINEMENT = "refinement"
     """It is the later one of a chain of revisions."""
+    ORIGIN = "origin"
+    """Where it comes from: a worked solution, or somebody who knows more."""
 
 
 class Span(StrEnum):
@@ -159,22 +161,32 @@ def gold_over_own(
             gold = written(task, form, solution, policy=attempt.policy, provenance=Provenance.SPLICED)
             better = gold.model_copy(update={"turns": (attempt.turns[0], *gold.turns[1:])})
             why = "the task's own solution"
-            found.append(Pair(better=better, worse=attempt, span=span, marker=marker, why=why))
+            by = Preferred.ORIGIN
+            found.append(Pair(better=better, worse=attempt, by=by, span=span, marker=marker, why=why))
     return Pairs(items=tuple(found))
 
 
-def siblings(trees: Iterable[Tree], *, per_tree: int = 8, least: float = 0.0, soft: bool = True) -> Pairs:
+def siblings(
+    trees: Iterable[Tree],
+    *,
+    per_tree: int = 8,
+    least: float = 0.0,
+    soft: bool = True,
+    tried: bool = False,
+) -> Pairs:
     """At every step of a tree's walk the child of highest Q over that of lowest, if they are `least` apart.
 
     Loss begins where they diverge. With `soft`, the label says which share of both ones' visits the better
-    one has, at least a half (arXiv 2405.00451). Children that were never visited count like the others;
-    a step that only goes on where another is cut off makes no pair.
+    one has, at least a half (arXiv 2405.00451). Children that were never visited count like the others, by
+    the value they were given; with `tried` they are left out unless they have ended. A step that only goes on
+    where another is cut off makes no pair.
     """
     found: list[Pair] = []
     for tree in trees:
         pairs = []
         for place in tree.walk:
-            children = [(number, tree.nodes[number]) for number in tree.nodes[place].children]
+            below = [(number, tree.nodes[number]) for number in tree.nodes[place].children]
+            children = [(n, node) for n, node in below if node.visits or node.ended or not tried]
             if len(children) < 2:
                 continue
             (better, high), (worse, low) = (pick(children, key=_q) for pick in (max, min))

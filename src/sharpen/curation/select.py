@@ -76,7 +76,15 @@ def demonstrations(tasks: Sequence[Task], form: PromptForm, *, policy: str) -> t
     )
 
 
-def written(task: Task, form: PromptForm, response: str, *, policy: str, provenance: Provenance) -> Attempt:
+def written(
+    task: Task,
+    form: PromptForm,
+    response: str,
+    *,
+    policy: str,
+    provenance: Provenance,
+    author: Author = Author.TEACHER,
+) -> Attempt:
     """An attempt made of text, as if the policy had been asked in the plain form of its prompt."""
     return Attempt(
         task=task.key,
@@ -84,7 +92,7 @@ def written(task: Task, form: PromptForm, response: str, *, policy: str, provena
         policy=policy,
         turns=(
             Turn(author=Author.TEMPLATE, text=form.text(task)),
-            Turn(author=Author.TEACHER, text=" " + response),
+            Turn(author=author, text=" " + response),
         ),
         provenance=provenance,
     )

@@ -74,12 +74,18 @@ class Corpus:
 def corpus_of(name: str) -> Corpus:
     """The corpus of this name, indexed once; BadInput if the library for it is not installed."""
     found = documents(name)
+    index = indexed([words(f"{title} {text}") for title, text in found.items()])
+    return Corpus(tuple(found), tuple(found.values()), index)
+
+
+def indexed(texts: Sequence[Sequence[str]]) -> Any:
+    """A BM25 index of texts, each given as its words; BadInput if the library for it is not installed."""
     try:
         import bm25s
     except ImportError as error:
         raise BadInput(
-            "environment", "search", "needs the package bm25s", remedy="pip install 'sharpen[search]'"
+            "search", "bm25s", "the package is not installed", remedy="pip install 'sharpen[search]'"
         ) from error
     index = bm25s.BM25()
-    index.index([words(f"{title} {text}") for title, text in found.items()], show_progress=False)
-    return Corpus(tuple(found), tuple(found.values()), index)
+    index.index(list(texts), show_progress=False)
+    return index

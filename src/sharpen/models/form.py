@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sharpen.core.policy import Style
 from sharpen.core.records import Record, decode
+from sharpen.models.source import shipped
 
 FORM_FILE = "sharpen.json"
 """Stands in an exported model's folder and holds the form it was improved with."""
@@ -18,23 +19,22 @@ class DefaultForm(Record):
     shots: int = 4
 
 
+WITHOUT_EXAMPLES = DefaultForm(shots=0)
 _KNOWN = {
-    "tiny": DefaultForm(shots=0),
-    "bargainer": DefaultForm(shots=0),
-    "bargainer-weak": DefaultForm(shots=0),
-    "seeker": DefaultForm(shots=0),
-    "offhand": DefaultForm(shots=0),
-    "ponder": DefaultForm(shots=0),
-    "mender": DefaultForm(shots=0),
-    "scripted": DefaultForm(shots=0),
-    "none": DefaultForm(shots=0),
+    "scripted": WITHOUT_EXAMPLES,
+    "none": WITHOUT_EXAMPLES,
     "openai": DefaultForm(style=Style.CHAT, shots=0),
 }
 
 
 def default_form(model: str) -> DefaultForm:
-    """The form for a model's name: known, stored beside its weights, or four plain examples."""
+    """The form for a model's name: known, stored beside its weights, or four plain examples.
+
+    Shipped models were trained without examples.
+    """
     stored = Path(model) / FORM_FILE
     if stored.is_file():
         return decode(DefaultForm, stored.read_bytes())
+    if model in shipped():
+        return WITHOUT_EXAMPLES
     return _KNOWN.get(model.partition(":")[0], DefaultForm())

@@ -16,9 +16,9 @@ NONE = "none"
 PAINTER = "painter"
 SKETCH = "sketch"
 """The shipped model that draws scenes."""
-POSSIBLE = (
-    "tiny, bargainer, seeker, offhand, ponder, mender, smollm2, gemma3-270m, a folder, "
-    "a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, sketch, painter (`sharpen models` lists them)"
+OTHERS = (
+    "smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, sketch, painter "
+    "(`sharpen models` lists them)"
 )
 
 
@@ -143,7 +143,8 @@ def _folder(spec: str) -> Path:
     if spec in PACKAGED:
         return packaged_folder(spec)
     if not spec or not (Path(spec).expanduser().is_dir() or _hub_like(spec)):
-        raise BadInput("model", spec, "there is no such model or folder", remedy=f"one of: {POSSIBLE}")
+        possible = ", ".join((*sorted(shipped()), OTHERS))
+        raise BadInput("model", spec, "there is no such model or folder", remedy=f"one of: {possible}")
     from sharpen.models.hf_folder import open_folder_or_hub
 
     return open_folder_or_hub(spec)
