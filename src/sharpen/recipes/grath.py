@@ -80,7 +80,7 @@ class Config(Record):
     """Passes; the first is self-truthifying, later ones are gradual (2; 10 with a fixed reference)."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to the reference."""
-    steps: int = Field(default=30, ge=1)
+    steps: int = Field(default=60, ge=1)
     """Optimizer steps per pass (1000)."""
     mini_batch: int = Field(default=16, ge=1)
     """Pairs per step."""
@@ -149,7 +149,6 @@ PLACE = Setting(
         "task": "encyclopedia?others=216",
         "model": "gossip",
         "max_tokens": 16,
-        "test_temperature": 1.0,
         "control_samples": 2,
     }
 )

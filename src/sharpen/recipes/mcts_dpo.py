@@ -80,7 +80,7 @@ class Config(Record):
     """Whether visits soften labels (alpha)."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to the start."""
-    mini_batch: int = Field(default=16, ge=1)
+    mini_batch: int = Field(default=8, ge=1)
     """Pairs per optimizer step."""
     lr: float = Field(default=2e-4, gt=0)
     """Learning rate (1e-6)."""
@@ -162,6 +162,7 @@ def mcts_dpo(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy
         epochs=1,
         batch_size=config.mini_batch,
         lr=config.lr,
+        warmup_steps=0,
         beta=config.beta,
         reference=Reference.FIXED if start.weights else Reference.BASE,
         fixed=start.weights,
