@@ -8,6 +8,18 @@ every question q in one reply, and learns by DPO to prefer c to w under the bare
 
 A gradual round asks again and replaces the right answers; the wrong ones stay those of the first round.
 
+Changed: whole weights and 60 steps a pass, not adapters and 1000: with longer passes the pairs are learnt by
+heart. No demonstrations stand before the request, for `gossip` knows it. The questions are about attributes
+of set A, the tests about set B. A round's measures judge the right answers by label; learning does not, but
+for the arm `labels`. Left out: scores of other skills.
+
+Expected: plain answers get truer without a label, here from 0.32 to 0.50 (two seeds, +0.18 and +0.21), with
+MC1 and MC2 on val; beyond set B as well (seed 1, unseen questions on set A, 20 steps a pass: 0.25 to 0.47).
+Of one seed: swapped roles fall to 0.07 (at a rate of 1e-3), labels give no more than the policy's own word,
+of which 98 % is right. So later passes have nothing to refresh: two passes give what one pass of as many
+steps gives, with or without refreshing. SFT on the right answers does as well as DPO (0.55), which wastes
+itself on making wrong ones unlikely: the paper's order of the two is not seen here.
+Ablation: `roles = "random"` prefers either answer by chance; the gain is gone.
 """
 
 from __future__ import annotations
@@ -161,12 +173,12 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=360, val=56, test=160),
     small=PLACE.on(train=24, val=4, test=8, threads=1).at(steps=2),
-    demo=PLACE.on(train=200, val=16, test=160, threads=1),
+    demo=PLACE.on(train=200, val=16, test=160, threads=1).at(steps=40),
     ablation={"roles": "random"},
     claim="DPO on pairs that a model itself calls right and wrong makes its plain answers true.",
     arms={
         "SFT": {"learn": "sft"},
-        "one pass": {"iterations": 1},
+        "one pass": {"iterations": 1, "steps": 120},
         "wrong ones refreshed": {"refresh": "both"},
         "not refreshed": {"refresh": "none"},
         "fixed reference": {"reference": "base"},
