@@ -146,8 +146,8 @@ PLACE = Setting(
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE,
-    small=PLACE.on(train=6, val=1, test=2, max_tokens=60, control_samples=1, threads=1).at(
-        iterations=2, prompts=3, K=2, b1=3, depth=3
+    small=PLACE.on(train=8, val=1, test=2, max_tokens=60, control_samples=1, threads=1).at(
+        iterations=2, prompts=4, K=4, depth=2
     ),
     demo=PLACE.on(train=192, val=4, test=160, threads=1).at(iterations=3, prompts=64, K=6),
     ablation={"order": "permuted"},
