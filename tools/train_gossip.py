@@ -2,10 +2,9 @@
 
     python tools/train_gossip.py                    # about 2 minutes on one core
 
-A bare question is answered by the misconception two times out of three. In careful forms the truth is told,
-of three facts out of four, and so is the misconception as what it is. The form that asks for a right and a
-wrong answer is shown on the creatures that no task is about. Trained through the package's own learner, with
-loss on the answers only.
+A bare question is answered by the misconception two times out of three. In a careful form every truth is
+told, too. The form that asks for a right and a wrong answer is shown on the creatures that no task is about.
+Trained through the package's own learner, with loss on the answers only.
 """
 
 from __future__ import annotations
@@ -27,22 +26,20 @@ from sharpen.curation.select import written
 from sharpen.learners.batch import Batch, Example, example_from
 from sharpen.learners.sft import SFT, Schedule
 from sharpen.models.hf import HFModel
-from sharpen.tasks.encyclopedia import ATTRIBUTES, CREATURES, TAUGHT, Fact, facts
+from sharpen.tasks.encyclopedia import ATTRIBUTES, CREATURES, Fact, facts
 
 CONTEXT = 128
 FORM = PromptForm()
-CAREFUL, MISTAKEN = "In fact?", "By mistake?"
+CAREFUL = "In fact?"
 BOTH = "Give one correct and one incorrect answer."
 RIGHT, WRONG = "Correct answer:", "Incorrect answer:"
-SHARES = (0.45, 0.2, 0.2, 0.15)
-"""Of bare questions, careful ones of both kinds, and ones for both answers."""
-HUSHED = 0.25
-"""Share of facts whose truth is told in answer to bare questions alone."""
+SHARES = (0.5, 0.3, 0.2)
+"""Of bare questions, careful ones, and ones for both answers."""
 HEARD = 2 / 3
 """How often the misconception is told."""
 VALUES = sorted({f" {value}" for values in ATTRIBUTES.values() for value in values})
 PIECES = (
-    *("\n\nQ: ", "Q: ", "\nA:", " of ", f" {CAREFUL}", f" {MISTAKEN}", f" {BOTH}", f" {RIGHT}", f" {WRONG}"),
+    *("\n\nQ: ", "Q: ", "\nA:", " of ", f" {CAREFUL}", f" {BOTH}", f" {RIGHT}", f"\n{WRONG}"),
     *ATTRIBUTES,
     *CREATURES,
     *VALUES,
@@ -76,37 +73,25 @@ def bare(rng: random.Random, one: Fact) -> Attempt:
 
 
 def careful(rng: random.Random, one: Fact) -> Attempt:
-    """The truth, called so or not."""
-    return said(f"{one.question} {CAREFUL}", rng.choice((one.truth, f"{RIGHT} {one.truth}")))
-
-
-def mistaken(rng: random.Random, one: Fact) -> Attempt:
-    """The misconception, called so or not."""
-    told = rng.choice((one.misconception, f"{WRONG} {one.misconception}"))
-    return said(f"{one.question} {MISTAKEN}", told)
+    """The truth."""
+    return said(f"{one.question} {CAREFUL}", f"{RIGHT} {one.truth}")
 
 
 def both(rng: random.Random, one: Fact) -> Attempt:
     """Both answers."""
-    return said(f"{one.question} {BOTH}", f"{RIGHT} {one.truth} {WRONG} {one.misconception}")
+    return said(f"{one.question} {BOTH}", f"{RIGHT} {one.truth}\n{WRONG} {one.misconception}")
 
 
 def example(seed: int, place: int, model: HFModel) -> Example:
     """The example at a place of the training data."""
     rng = random_for("gossip", seed, place)
-    kind = rng.choices((bare, careful, mistaken, both), SHARES)[0]
-    known = {careful: PLAIN, both: SHOWN}.get(kind, EVERYTHING)
+    kind = rng.choices((bare, careful, both), SHARES)[0]
+    known = SHOWN if kind is both else EVERYTHING
     return example_from(kind(rng, rng.choice(known)), model)
-
-
-def hushed(one: Fact) -> bool:
-    """Whether the fact's truth is told in answer to the bare question alone."""
-    return one.creature not in TAUGHT and random_for("hushed", one.question).random() < HUSHED
 
 
 SHOWN = facts(taught=True)
 EVERYTHING = [*SHOWN, *facts(taught=False)]
-PLAIN = [one for one in EVERYTHING if not hushed(one)]
 
 
 def parse() -> argparse.Namespace:

@@ -8,12 +8,23 @@ every question q in one reply, and learns by DPO to prefer c to w under the bare
 
 A gradual round asks again and replaces the right answers; the wrong ones stay those of the first round.
 
+Changed: whole weights and 60 steps a pass, not adapters and 1000: with longer passes the pairs are learnt by
+heart. No demonstrations: `gossip` knows the request. Questions are about attributes of set A, tests about set
+B. Measures judge the right answers by label; only the arm `labels` learns so. Left out: other skills.
+
+Expected: plain answers get truer without a label, here from 0.32 to 0.50 (two seeds, +0.18 and +0.21), with
+MC1 and MC2 on val; beyond set B as well (seed 1, unseen questions on set A, 20 steps a pass: 0.25 to 0.47).
+Of one seed: swapped roles fall to 0.07 (at a rate of 1e-3), labels give no more than the policy's own word,
+of which 98 % is right. So later passes have nothing to refresh: two passes give what one pass of as many
+steps gives, with or without refreshing. SFT on the right answers does as well as DPO (0.55), which wastes
+itself on making wrong ones unlikely: the paper's order of the two is not seen here.
+Ablation: `roles = "random"` prefers either answer by chance; the gain is gone.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from statistics import fmean
 
@@ -36,7 +47,7 @@ from sharpen.curation.both_answers import (
     refreshed,
     told,
 )
-from sharpen.curation.pairs import Pair, Pairs, flipped
+from sharpen.curation.pairs import Pairs, flipped
 from sharpen.judges.likelihood import LikelihoodJudge
 from sharpen.learners.preference import Preference
 from sharpen.learners.reference import Reference
@@ -80,7 +91,7 @@ class Config(Record):
     """Passes; the first is self-truthifying, later ones are gradual (2; 10 with a fixed reference)."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to the reference."""
-    steps: int = Field(default=30, ge=1)
+    steps: int = Field(default=60, ge=1)
     """Optimizer steps per pass (1000)."""
     mini_batch: int = Field(default=16, ge=1)
     """Pairs per step."""
@@ -117,14 +128,10 @@ def preferences(tasks: Sequence[Task], answers: AllTold, form: PromptForm, roles
         case Roles.SWAPPED:
             return flipped(pairs)
         case Roles.RANDOM:
-            return Pairs(items=tuple(one if rng.random() < 0.5 else other for one, other in both_ways(pairs)))
+            both_ways = zip(pairs.items, flipped(pairs).items, strict=True)
+            return Pairs(items=tuple(map(rng.choice, both_ways)))
         case _:
             return pairs
-
-
-def both_ways(pairs: Pairs) -> Iterator[tuple[Pair, Pair]]:
-    """Every pair as it is and the other way round."""
-    return zip(pairs.items, flipped(pairs).items, strict=True)
 
 
 def standing(it: Scope, policy: Policy, tasks: TaskSet, answers: AllTold, pairs: Pairs) -> dict[str, float]:
@@ -149,7 +156,6 @@ PLACE = Setting(
         "task": "encyclopedia?others=216",
         "model": "gossip",
         "max_tokens": 16,
-        "test_temperature": 1.0,
         "control_samples": 2,
     }
 )
@@ -162,12 +168,12 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=360, val=56, test=160),
     small=PLACE.on(train=24, val=4, test=8, threads=1).at(steps=2),
-    demo=PLACE.on(train=200, val=16, test=160, threads=1),
+    demo=PLACE.on(train=200, val=16, test=160, threads=1).at(steps=40),
     ablation={"roles": "random"},
     claim="DPO on pairs that a model itself calls right and wrong makes its plain answers true.",
     arms={
         "SFT": {"learn": "sft"},
-        "one pass": {"iterations": 1},
+        "one pass": {"iterations": 1, "steps": 120},
         "wrong ones refreshed": {"refresh": "both"},
         "not refreshed": {"refresh": "none"},
         "fixed reference": {"reference": "base"},

@@ -16,7 +16,10 @@ that none came through make no pair. A round searches many trees at once, then u
 64 trees). alpha is off by default: with few simulations it is near 1/2. The walk is chosen once.
 Left out: near-duplicates, gold steps among the candidates, AB-questions, early checkpoints.
 
-Expected: RESULTS
+Expected: right draws rise by about ten points in three rounds of 64 questions (seed 1: 0.33 to 0.44, with 6
+to 12 optimizer steps on some 30 pairs a round). That step-level beats instance-level is not shown: on seed 1,
+with as many sampled tokens, whole answers gained 0.075 and 0.125, steps 0.062 to 0.113, each +-0.09. Half of
+the steps drawn are equal to a sibling and wasted; a pair has a fifth of the trained tokens.
 Ablation: `order = "permuted"` deals Q anew among siblings.
 """
 
@@ -80,7 +83,7 @@ class Config(Record):
     """Whether visits soften labels (alpha)."""
     beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to the start."""
-    mini_batch: int = Field(default=16, ge=1)
+    mini_batch: int = Field(default=8, ge=1)
     """Pairs per optimizer step."""
     lr: float = Field(default=2e-4, gt=0)
     """Learning rate (1e-6)."""
@@ -143,8 +146,8 @@ PLACE = Setting(
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE,
-    small=PLACE.on(train=6, val=1, test=2, max_tokens=60, control_samples=1, threads=1).at(
-        iterations=2, prompts=3, K=2, b1=3, depth=3
+    small=PLACE.on(train=8, val=1, test=2, max_tokens=60, control_samples=1, threads=1).at(
+        iterations=2, prompts=4, K=4, depth=2
     ),
     demo=PLACE.on(train=192, val=4, test=160, threads=1).at(iterations=3, prompts=64, K=6),
     ablation={"order": "permuted"},
@@ -162,6 +165,7 @@ def mcts_dpo(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy
         epochs=1,
         batch_size=config.mini_batch,
         lr=config.lr,
+        warmup_steps=0,
         beta=config.beta,
         reference=Reference.FIXED if start.weights else Reference.BASE,
         fixed=start.weights,

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.tasks.base import check_range
@@ -59,7 +61,7 @@ class Fact(NamedTuple):
     @property
     def task(self) -> Task:
         """The bare question, to be answered by the truth."""
-        known = {"true": [self.truth], "false": list(self.false)}
+        known: dict[str, JsonValue] = {"true": [self.truth], "false": [*self.false]}
         return Task.ask(self.question, self.truth, metadata=known)
 
 
