@@ -11,8 +11,9 @@ too, from the public dialogue alone: L = L_RL + w CE(teacher's tokens).
 
 Changed: neither code nor the full text could be read; gamma, groups and the missing KL are those of the same
 group's "Social Meta-Learning" (2602.16488). The teacher is a script; a hint that holds the answer fails the
-attempt. The student is `pupil`, which knows how such dialogues go and heeds hints now and then. CE is a
-training of its own after each policy gradient. Left out: thinking before an answer, questions of the student.
+attempt. The student is `pupil` after a cold start on dialogues whose script guesses by chance, in a share
+`heed` within the hints: `before` knows how dialogues go and heeds little. CE is a training of its own after
+each policy gradient. Left out: thinking before an answer, questions of the student.
 
 Expected: more is solved by the last turn than with as many tries and no hints (`again`), while single-turn RL
 stays at that line. Both curves are measured on val after the last round: `slope`, `slope again`.
@@ -32,7 +33,7 @@ from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
 from sharpen.core.recipe import Need, Setting, recipe
 from sharpen.core.records import Record
-from sharpen.core.run import Run
+from sharpen.core.run import Run, Scope
 from sharpen.core.task import Channel, Task, TaskSet
 from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.advantages import group_advantages
@@ -67,7 +68,7 @@ class Config(Record):
 
     rounds: int = Field(default=8, ge=1)
     """Training steps of the outer loop."""
-    prompts: int = Field(default=32, ge=1)
+    prompts: int = Field(default=16, ge=1)
     """Problems per round."""
     group: int = Field(default=8, ge=2)
     """Dialogues per problem (g)."""
@@ -81,23 +82,25 @@ class Config(Record):
     """How the student learns."""
     w: float = Field(default=0.0, ge=0)
     """Weight of the teacher's turns, as a factor of the learning rate; 0 leaves them out."""
-    mini_batch: int = Field(default=64, ge=1)
+    mini_batch: int = Field(default=32, ge=1)
     """Dialogues per optimizer step."""
-    lr: float = Field(default=3e-4, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
     """Learning rate."""
+    cold_steps: int = Field(default=30, ge=1)
+    """Optimizer steps of the cold start."""
+    heed: float = Field(default=0.3, ge=0, le=1)
+    """Share of its dialogues in which the hints are heeded."""
 
 
-def taught(tasks: Sequence[Task], hints: Hints, turns: int | None = None) -> tuple[Task, ...]:
-    """The tasks with a teacher whose hints are of this kind, and so many turns."""
+def taught(
+    tasks: Sequence[Task], hints: Hints, turns: int | None = None, heed: float = 0.0
+) -> tuple[Task, ...]:
+    """The tasks with a teacher whose hints are of this kind, so many turns, and a script that may heed."""
     lessons = [Lesson.model_validate(task.world) for task in tasks]
     found = []
     for place, (task, lesson) in enumerate(zip(tasks, lessons, strict=True)):
-        told = {
-            Hints.TRUE: lesson.answer,
-            Hints.AGAIN: None,
-            Hints.OTHER: lessons[place - 1].answer,
-        }[hints]
-        changed = lesson.model_copy(update={"told": told, "turns": turns or lesson.turns})
+        told = {Hints.TRUE: lesson.answer, Hints.AGAIN: None, Hints.OTHER: lessons[place - 1].answer}[hints]
+        changed = lesson.model_copy(update={"told": told, "turns": turns or lesson.turns, "heed": heed})
         found.append(task.model_copy(update={"world": changed.model_dump(mode="json")}))
     return tuple(found)
 
@@ -131,6 +134,13 @@ def teachers_part(attempts: Sequence[Attempt]) -> Batch:
     return batch_of(found)
 
 
+def cold_started(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
+    """The student after dialogues of the environment's own player, four per task."""
+    played = scope.attempt(policy.acting("scripted"), taught(tasks, Hints.TRUE, heed=config.heed), samples=4)
+    learner = SFT(steps=config.cold_steps, lr=config.lr, start=Start.PREVIOUS)
+    return scope.update(learner, policy, batch_of(played))
+
+
 def numbers(attempts: Sequence[Attempt], name: str) -> dict[str, float]:
     """Means over dialogues: solved at the first turn, gained after it, answers changed, leaks."""
     found = {}
@@ -151,13 +161,13 @@ PLACE = Setting(request={"task": "hinted", "model": "pupil", "test_temperature":
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=256, val=64, test=300),
     small=PLACE.on(train=4, val=2, test=4, control_samples=2, threads=1).at(
-        rounds=2, prompts=2, group=2, w=0.5
+        rounds=2, prompts=2, group=2, w=0.5, cold_steps=1
     ),
     demo=PLACE.on(train=96, val=4, test=100, control_samples=2, threads=1).at(rounds=4),
     ablation={"hints": "other"},
     claim="RL with informative hints raises what is solved by the last turn; single-turn RL does not.",
     arms={
-        "single-turn RL": {"turns": 1, "group": 26},
+        "single-turn RL": {"turns": 1, "group": 20},
         "told to try again": {"hints": "again"},
         "SFT on successes": {"learn": "sft"},
         "teacher's turns learnt": {"w": 0.5},
@@ -165,6 +175,7 @@ PLACE = Setting(request={"task": "hinted", "model": "pupil", "test_temperature":
 )
 def interactive_icl(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Each round: dialogues with a teacher, discounted success against the group's, a policy gradient."""
+    policy = run.prepared(cold_started(run.preparation(), policy, tasks.train, config))
     student = PolicyGradient(epochs=1, batch_size=config.mini_batch, lr=config.lr, kl=0.0)
     imitator = SFT(epochs=1, batch_size=config.mini_batch, lr=config.lr, start=Start.PREVIOUS)
     reader = SFT(epochs=1, batch_size=config.mini_batch, lr=config.lr * (config.w or 1), start=Start.PREVIOUS)
