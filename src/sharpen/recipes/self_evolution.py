@@ -74,13 +74,13 @@ class Config(Record):
     """Rounds of self-evolution (T)."""
     prompts: int = Field(default=60, ge=1)
     """Prompts per round (P_t)."""
-    meta: int = Field(default=60, ge=1)
+    meta: int = Field(default=40, ge=1)
     """Annotated prompts: the first ones of the training split."""
-    meta_steps: int = Field(default=40, ge=1)
+    meta_steps: int = Field(default=24, ge=1)
     """Optimizer steps of meta-skill learning."""
     b: float = Field(default=0.0, ge=0)
     """Weight of the direct term of meta-skill learning."""
-    steps: int = Field(default=20, ge=1)
+    steps: int = Field(default=12, ge=1)
     """Optimizer steps per round."""
     start: Start = Start.PREVIOUS
     """`previous` goes on from the last policy with this round's data, `base` restarts with all so far."""
@@ -94,8 +94,8 @@ class Config(Record):
     """What the rounds train on."""
     refine_at_test: bool = False
     """Test on refined answers instead of direct ones (online self-refinement)."""
-    lr: float | None = Field(default=None, gt=0)
-    """Learning rate; none means the learner's default for the model's size."""
+    lr: float = Field(default=5e-4, gt=0)
+    """Learning rate of all training."""
 
 
 def kept_places(it: Scope, own: Sequence[bool], right: Sequence[bool], how: Filter) -> list[int]:
@@ -148,11 +148,13 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "pupil", "max_token
     improves="weights",
     sees=(Channel.LABEL, Channel.HUMAN),
     needs=(Need.TRAIN,),
-    home=PLACE.on(train=260, val=32, test=300, control_samples=2),
+    home=PLACE.on(train=220, val=32, test=240, control_samples=2).at(meta=40),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         rounds=2, prompts=3, meta=2, meta_steps=1, steps=1, filter="random", b=1.0
     ),
-    demo=PLACE.on(train=90, val=2, test=50, control_samples=2, threads=1).at(rounds=1, meta=40, steps=12),
+    demo=PLACE.on(train=60, val=2, test=50, control_samples=2, threads=1).at(
+        rounds=1, prompts=40, meta=20, meta_steps=14, steps=12
+    ),
     ablation={"feedback": "constant"},
     claim="Own feedback, refinement and filter pass on to direct answers what refining adds.",
     arms={
@@ -161,7 +163,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "pupil", "max_token
         "random filter": {"filter": "random"},
         "unfiltered": {"filter": "none"},
         "oracle filter": {"filter": "oracle"},
-        "restart": {"start": "base", "steps": 40},
+        "restart": {"start": "base", "steps": 36},
         "no replay": {"replay": False},
     },
 )
