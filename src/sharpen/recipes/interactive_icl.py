@@ -68,7 +68,7 @@ class Config(Record):
 
     rounds: int = Field(default=8, ge=1)
     """Training steps of the outer loop."""
-    prompts: int = Field(default=16, ge=1)
+    prompts: int = Field(default=24, ge=1)
     """Problems per round."""
     group: int = Field(default=8, ge=2)
     """Dialogues per problem (g)."""
@@ -82,13 +82,15 @@ class Config(Record):
     """How the student learns."""
     w: float = Field(default=0.0, ge=0)
     """Weight of the teacher's turns, as a factor of the learning rate; 0 leaves them out."""
-    mini_batch: int = Field(default=32, ge=1)
+    mini_batch: int = Field(default=96, ge=1)
     """Dialogues per optimizer step."""
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=3e-4, gt=0)
     """Learning rate."""
-    cold_steps: int = Field(default=30, ge=1)
+    cold_steps: int = Field(default=50, ge=1)
     """Optimizer steps of the cold start."""
-    heed: float = Field(default=0.3, ge=0, le=1)
+    cold_lr: float = Field(default=1e-3, gt=0)
+    """Its learning rate."""
+    heed: float = Field(default=0.5, ge=0, le=1)
     """Share of its dialogues in which the hints are heeded."""
 
 
@@ -137,7 +139,7 @@ def teachers_part(attempts: Sequence[Attempt]) -> Batch:
 def cold_started(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
     """The student after dialogues of the environment's own player, four per task."""
     played = scope.attempt(policy.acting("scripted"), taught(tasks, Hints.TRUE, heed=config.heed), samples=4)
-    learner = SFT(steps=config.cold_steps, lr=config.lr, start=Start.PREVIOUS)
+    learner = SFT(steps=config.cold_steps, lr=config.cold_lr, start=Start.PREVIOUS)
     return scope.update(learner, policy, batch_of(played))
 
 
