@@ -78,6 +78,8 @@ class Config(Record):
     """Annotated prompts: the first ones of the training split."""
     meta_steps: int = Field(default=24, ge=1)
     """Optimizer steps of meta-skill learning."""
+    meta_lr: float = Field(default=2e-4, gt=0)
+    """Learning rate of meta-skill learning; with a larger one every answer is soon found right."""
     b: float = Field(default=0.0, ge=0)
     """Weight of the direct term of meta-skill learning."""
     steps: int = Field(default=12, ge=1)
@@ -95,7 +97,7 @@ class Config(Record):
     refine_at_test: bool = False
     """Test on refined answers instead of direct ones (online self-refinement)."""
     lr: float = Field(default=5e-4, gt=0)
-    """Learning rate of all training."""
+    """Learning rate of the rounds."""
 
 
 def kept_places(it: Scope, own: Sequence[bool], right: Sequence[bool], how: Filter) -> list[int]:
@@ -153,7 +155,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "pupil", "max_token
         rounds=2, prompts=3, meta=2, meta_steps=1, steps=1, filter="random", b=1.0
     ),
     demo=PLACE.on(train=60, val=2, test=50, control_samples=2, threads=1).at(
-        rounds=1, prompts=40, meta=20, meta_steps=14, steps=12
+        rounds=1, prompts=40, meta=20, meta_steps=16, steps=12
     ),
     ablation={"feedback": "constant"},
     claim="Own feedback, refinement and filter pass on to direct answers what refining adds.",
@@ -171,7 +173,7 @@ def self_evolution(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> 
     """Meta-skills once; then answer, feed back, refine, filter by one's own verdict, train, T times."""
     ready, prompts, pool = run.preparation(), tasks.train[: config.meta], tasks.train[config.meta :]
     meta = ready.curate(annotated, prompts, ready.attempt(policy, prompts), policy, config.b)
-    skilled = SFT(steps=config.meta_steps, lr=config.lr, start=Start.PREVIOUS)
+    skilled = SFT(steps=config.meta_steps, lr=config.meta_lr, start=Start.PREVIOUS)
     kept = run.prepared(ready.update(skilled, policy, meta))
     learner, data = SFT(steps=config.steps, lr=config.lr, start=config.start), Batch(items=())
     for it in run.iterations(config.rounds):
