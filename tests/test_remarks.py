@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.core.attempt import Attempt, Provenance
+from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.policy import Policy
 from sharpen.core.task import Role, Task
 from sharpen.curation.remarks import AGAIN, CHECK, FINE, after, annotated, approved, checked, solved
-from sharpen.curation.select import written
 from sharpen.tasks import chain, offhand
 
 POLICY = Policy(model="m", base="b")
@@ -23,7 +22,8 @@ def task(seed: int = 0) -> Task:
 
 
 def said(one: Task, text: str) -> Attempt:
-    return written(one, POLICY.prompt, text, policy="p", provenance=Provenance.EXPLORED)
+    turns = (Turn(author=Author.TEMPLATE, text="Q"), Turn(author=Author.POLICY, text=f" {text}"))
+    return Attempt(task=one.key, index=0, policy="p", turns=turns)
 
 
 def test_a_dialogue_goes_on_and_keeps_the_reference() -> None:
@@ -69,14 +69,14 @@ def test_feedback_without_a_verdict_says_nothing(text: str) -> None:
 
 def test_what_is_learnt_of_remarks() -> None:
     tasks = [task(n) for n in range(3)]
-    answers = [said(one, one.solution or "") for one in tasks[:1]] + [
-        said(one, "#### 999") for one in tasks[1:]
-    ]
+    texts = [tasks[0].solution or "", "#### 999", "#### 999"]
+    answers = [said(one, text) for one, text in zip(tasks, texts, strict=True)]
     batch = annotated(tasks, answers, POLICY, 0.5)
-    assert [item.weight for item in batch.items] == [1.0] * 6 + [0.5] * 3
-    assert len(annotated(tasks, answers, POLICY, 0.0)) == 6
-    feedback, refined = batch.items[1].attempt, batch.items[4].attempt
+    assert [item.weight for item in batch.items] == [1.0] * 10 + [0.5] * 3, "a right answer is there once"
+    assert len(annotated(tasks, answers, POLICY, 0.0)) == 10
+    feedback, refined, approval, repeated = (batch.items[place].attempt for place in (2, 3, 6, 7))
     assert feedback.turns[0].text.endswith(f"Q: {CHECK}\nA:") and approved(feedback.turns[1].text) is False
     assert refined.turns[1].text.strip() == checked(tasks[1], "").refined
+    assert approved(approval.turns[1].text) is True and repeated.turns[1].text == refined.turns[1].text
     whole = solved(tasks, POLICY).items[0].attempt
     assert whole.turns[1].text.endswith(f"#### {tasks[0].answer}")

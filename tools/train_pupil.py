@@ -76,7 +76,7 @@ def example(seed: int, place: int, model: HFModel, careful: float) -> Example:
 
 def lesson(rng: random.Random, model: HFModel) -> Example:
     """A dialogue of guesses and hints, played by the environment's own player."""
-    task = hinted.generate(rng)
+    task = hinted.generate(rng, divisor=17, turns=5)
     task = task.model_copy(update={"world": {**task.world, "heed": HEED}})  # type: ignore[dict-item]
     job = Job(task=task, index=0, seed=rng.randrange(2**31))
     policy = Policy(model="none", base="none")

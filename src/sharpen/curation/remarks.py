@@ -66,31 +66,34 @@ def checked(task: Task, answer: str) -> Remark:
 
 
 def annotated(tasks: Sequence[Task], answers: Sequence[Attempt], policy: Policy, direct: float) -> Batch:
-    """What the checker writes of answers: feedback, then refined answers, each in its dialogue.
+    """What the checker writes of answers, and of its refined answers, which it approves and repeats.
 
-    Then, with the weight `direct`, refined answers to the bare questions.
+    To each of both: feedback, then the answer after it, each in its dialogue. Last, with the weight `direct`,
+    refined answers to the bare questions.
     """
     said = [answer.response for answer in answers]
-    notes = [checked(task, words) for task, words in zip(tasks, said, strict=True)]
-    check = all_after(tasks, said, CHECK)
-    again = all_after(check, [note.feedback for note in notes], AGAIN)
-    learnt = [
-        *[(task, note.feedback, 1.0) for task, note in zip(check, notes, strict=True)],
-        *[(task, note.refined, 1.0) for task, note in zip(again, notes, strict=True)],
-        *[(task, note.refined, direct) for task, note in zip(tasks, notes, strict=True)],
-    ]
+    better = [checked(task, words).refined for task, words in zip(tasks, said, strict=True)]
+    pairs = zip((*tasks, *tasks), (*said, *better), strict=True)
+    once = {(task.key, words): (task, words) for task, words in pairs}
+    learnt = [row for task, words in once.values() for row in _dialogue(task, words)]
+    bare = [(task, words, direct) for task, words in zip(tasks, better, strict=True) if direct]
     return Batch(
         items=tuple(
-            Item(attempt=_put(task, policy, text), weight=weight) for task, text, weight in learnt if weight
+            Item(attempt=_put(task, text, policy), weight=weight) for task, text, weight in (*learnt, *bare)
         )
     )
 
 
+def _dialogue(task: Task, words: str) -> list[tuple[Task, str, float]]:
+    note, check = checked(task, words), after(task, words, CHECK)
+    return [(check, note.feedback, 1.0), (after(check, note.feedback, AGAIN), note.refined, 1.0)]
+
+
 def solved(tasks: Sequence[Task], policy: Policy) -> Batch:
     """Questions with the answers that the checker makes of nothing."""
-    return Batch(items=tuple(Item(attempt=_put(task, policy, checked(task, "").refined)) for task in tasks))
+    return Batch(items=tuple(Item(attempt=_put(task, checked(task, "").refined, policy)) for task in tasks))
 
 
-def _put(task: Task, policy: Policy, text: str) -> Attempt:
+def _put(task: Task, text: str, policy: Policy) -> Attempt:
     """The checker's words as an attempt."""
     return written(task, policy.prompt, text, policy=policy.version, provenance=Provenance.DISTILLED)

@@ -74,13 +74,15 @@ class Config(Record):
     """Rounds of self-evolution (T)."""
     prompts: int = Field(default=60, ge=1)
     """Prompts per round (P_t)."""
-    meta: int = Field(default=60, ge=1)
+    meta: int = Field(default=40, ge=1)
     """Annotated prompts: the first ones of the training split."""
-    meta_steps: int = Field(default=40, ge=1)
+    meta_steps: int = Field(default=24, ge=1)
     """Optimizer steps of meta-skill learning."""
+    meta_lr: float = Field(default=2e-4, gt=0)
+    """Learning rate of meta-skill learning; with a larger one every answer is soon found right."""
     b: float = Field(default=0.0, ge=0)
     """Weight of the direct term of meta-skill learning."""
-    steps: int = Field(default=20, ge=1)
+    steps: int = Field(default=12, ge=1)
     """Optimizer steps per round."""
     start: Start = Start.PREVIOUS
     """`previous` goes on from the last policy with this round's data, `base` restarts with all so far."""
@@ -94,8 +96,8 @@ class Config(Record):
     """What the rounds train on."""
     refine_at_test: bool = False
     """Test on refined answers instead of direct ones (online self-refinement)."""
-    lr: float | None = Field(default=None, gt=0)
-    """Learning rate; none means the learner's default for the model's size."""
+    lr: float = Field(default=5e-4, gt=0)
+    """Learning rate of the rounds."""
 
 
 def kept_places(it: Scope, own: Sequence[bool], right: Sequence[bool], how: Filter) -> list[int]:
@@ -148,11 +150,13 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "pupil", "max_token
     improves="weights",
     sees=(Channel.LABEL, Channel.HUMAN),
     needs=(Need.TRAIN,),
-    home=PLACE.on(train=260, val=32, test=300, control_samples=2),
+    home=PLACE.on(train=220, val=32, test=240, control_samples=2).at(meta=40),
     small=PLACE.on(train=8, val=2, test=4, control_samples=2, threads=1).at(
         rounds=2, prompts=3, meta=2, meta_steps=1, steps=1, filter="random", b=1.0
     ),
-    demo=PLACE.on(train=90, val=2, test=50, control_samples=2, threads=1).at(rounds=1, meta=40, steps=12),
+    demo=PLACE.on(train=60, val=2, test=50, control_samples=2, threads=1).at(
+        rounds=1, prompts=40, meta=20, meta_steps=16, steps=12
+    ),
     ablation={"feedback": "constant"},
     claim="Own feedback, refinement and filter pass on to direct answers what refining adds.",
     arms={
@@ -161,7 +165,7 @@ PLACE = Setting(request={"task": "offhand?level=2", "model": "pupil", "max_token
         "random filter": {"filter": "random"},
         "unfiltered": {"filter": "none"},
         "oracle filter": {"filter": "oracle"},
-        "restart": {"start": "base", "steps": 40},
+        "restart": {"start": "base", "steps": 36},
         "no replay": {"replay": False},
     },
 )
@@ -169,7 +173,7 @@ def self_evolution(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> 
     """Meta-skills once; then answer, feed back, refine, filter by one's own verdict, train, T times."""
     ready, prompts, pool = run.preparation(), tasks.train[: config.meta], tasks.train[config.meta :]
     meta = ready.curate(annotated, prompts, ready.attempt(policy, prompts), policy, config.b)
-    skilled = SFT(steps=config.meta_steps, lr=config.lr, start=Start.PREVIOUS)
+    skilled = SFT(steps=config.meta_steps, lr=config.meta_lr, start=Start.PREVIOUS)
     kept = run.prepared(ready.update(skilled, policy, meta))
     learner, data = SFT(steps=config.steps, lr=config.lr, start=config.start), Batch(items=())
     for it in run.iterations(config.rounds):

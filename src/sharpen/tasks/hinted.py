@@ -18,8 +18,8 @@ DIVISORS = range(3, 100)
 TURNS = range(1, 11)
 
 
-def generate(rng: random.Random, *, divisor: int = 17, turns: int = 5, slips: float = 0.0) -> Task:
-    """Draw a question such as `4821 mod 17=?`."""
+def generate(rng: random.Random, *, divisor: int = 7, turns: int = 3, slips: float = 0.0) -> Task:
+    """Draw a question such as `4821 mod 7=?`."""
     check_range("divisor", divisor, DIVISORS)
     check_range("turns", turns, TURNS)
     number = rng.randrange(1_000, 10_000)
