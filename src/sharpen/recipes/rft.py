@@ -1,7 +1,8 @@
 """RFT: rejection sampling, then likelihood: the plain baseline of learning from one's own right answers.
 
-Paper: Yuan et al., "Scaling Relationship on Learning Mathematical Reasoning with Large Language Models", arXiv
-2308.01825. Draw several answers to every question, throw away what is wrong, raise the likelihood of the rest:
+Paper: Yuan et al., "Scaling Relationship on Learning Mathematical Reasoning with Large Language Models",
+arXiv 2308.01825. Answer every question several times, throw away what is wrong, raise the likelihood of the
+rest:
 
     loss = -sum over right, distinct answers y of log pi(y | x),    averaged over the tokens of a step.
 
