@@ -68,7 +68,7 @@ class Added(StrEnum):
 class Config(Record):
     """Settings of STILL-2."""
 
-    seeds: int = Field(default=8, ge=1)
+    seeds: int = Field(default=4, ge=1)
     """Problems with a distilled solution (1,100)."""
     rounds: int = Field(default=2, ge=1)
     """Rounds of exploring."""
@@ -116,9 +116,9 @@ PLACE = Setting(request={"task": "chain?level=3", "model": "offhand"})
     improves="weights",
     sees=(Channel.LABEL, Channel.TEACHER),
     needs=(Need.LOGPROBS, Need.TRAIN),
-    home=PLACE.on(train=248, val=64, test=300, control_samples=4),
-    small=SMALL.on(task="chain?level=4").at(seeds=4, rounds=1, steps=2, dpo=True),
-    demo=PLACE.on(train=108, val=4, test=120, control_samples=2, threads=1).at(rounds=1, K=2),
+    home=PLACE.on(train=164, val=32, test=300, control_samples=4),
+    small=SMALL.on(task="chain?level=4").at(rounds=1, steps=2, dpo=True),
+    demo=PLACE.on(train=84, val=2, test=80, control_samples=2, threads=1).at(rounds=1, K=2),
     ablation={"exchanged": True},
     claim="Long thoughts found by exploring hard problems add to a small distilled seed.",
     arms={

@@ -8,8 +8,8 @@ Paper: "Self-Improving LLM Agents at Test-Time", arXiv 2510.07841. No code is pu
 No label and no verifier is used while adapting. Nothing stays: every input starts from the same weights.
 
 Changed: the paper scores a list of possible answers by likelihood and lets the model write the examples. Here
-p are votes of `draws` sampled answers, and an example is the input with other digits, with the solution most
-confident among those that reach the model's majority answer: the shipped models cannot write questions.
+p are votes of `draws` sampled answers. The shipped models cannot write questions: one like the input is the
+input with other digits, and becomes an example with the model's own answer if the model is sure of it.
 Unsure inputs of one family share an adapter, `share` of them at most (1 in the paper), as one example teaches
 such a small model nothing. Answers are drawn at temperature 1. The same examples can stand in the prompt
 instead (TT-ICL). Left out: a stronger writer (TT-D).
@@ -38,8 +38,6 @@ from sharpen.curation.batch import batch_of
 from sharpen.curation.changed_tasks import renumbered
 from sharpen.curation.groups import grouped
 from sharpen.curation.learnability import top2_margin
-from sharpen.curation.select import confidence
-from sharpen.curation.voting import agreeing, best_by
 from sharpen.learners.sft import SFT
 from sharpen.tasks.settings import SMALL
 
@@ -75,14 +73,14 @@ class Config(Record):
 
     tau: float = Field(default=0.95, gt=0, le=1)
     """A margin below this counts as unsure."""
-    draws: int = Field(default=6, ge=2)
+    draws: int = Field(default=4, ge=2)
     """Sampled answers that vote, on an input and on a question like it."""
-    examples_each: int = Field(default=1, ge=1)
-    """Examples per input (K)."""
-    share: int = Field(default=64, ge=1)
+    examples_each: int = Field(default=4, ge=1)
+    """Questions like it per input (K = 1)."""
+    share: int = Field(default=150, ge=1)
     """So many inputs of a family have one adapter."""
-    epochs: int = Field(default=5, ge=1)
-    """Passes over the examples."""
+    epochs: int = Field(default=2, ge=1)
+    """Passes over the examples (5)."""
     rank: int = Field(default=8, ge=1)
     """Rank of the adapter."""
     lr: float | None = Field(default=None, gt=0)
@@ -117,13 +115,12 @@ def by_family(tasks: Sequence[Task], share: int) -> list[Sequence[Task]]:
     return [group for family in families.values() for group in grouped(family, share)]
 
 
-def examples(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> tuple[Attempt, ...]:
-    """Questions like these, solved as the policy mostly solves them."""
-    drafts = scope.attempt(policy, tasks, samples=config.draws)
-    agree = agreeing(drafts, scope.answers(drafts))
-    kept = best_by([draft for draft, fine in zip(drafts, agree, strict=True) if fine], confidence)
-    words = (*kept[1:], *kept[:1]) if config.examples is Examples.EXCHANGED else kept
-    return tuple(map(answered, kept, words))
+def drawn(
+    scope: Scope, policy: Policy, tasks: Sequence[Task], draws: int
+) -> tuple[tuple[Attempt, ...], list[float]]:
+    """Sampled answers to the tasks, and u of each task."""
+    attempts = scope.attempt(policy, tasks, samples=draws)
+    return attempts, [top2_margin(votes) for votes in grouped(scope.answers(attempts), draws)]
 
 
 def adapted(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config) -> Policy:
@@ -131,21 +128,22 @@ def adapted(scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config)
     asked = {task.question for task in tasks}
     like = [new for task in tasks for new in renumbered(task, config.examples_each)]
     like = [task for task in like if task.question not in asked]
-    found = examples(scope, policy, like, config)
-    if not config.in_context:
-        learner = SFT(epochs=config.epochs, lr=config.lr, lora_rank=config.rank)
-        return scope.update(learner, policy, batch_of(found))
-    questions = {task.key: task.question for task in like}
-    shots = tuple(Shot(question=questions[a.task], response=a.response) for a in found[:SHOTS])
-    return policy.model_copy(update={"prompt": policy.prompt.model_copy(update={"shots": shots})})
+    drafts, leads = drawn(scope, policy, like, config.draws)
+    found = [draft for draft, lead in zip(drafts[:: config.draws], leads, strict=True) if lead >= config.tau]
+    if config.in_context:
+        questions = {task.key: task.question for task in like}
+        shots = tuple(Shot(question=questions[a.task], response=a.response) for a in found[:SHOTS])
+        return policy.model_copy(update={"prompt": policy.prompt.model_copy(update={"shots": shots})})
+    words = [*found[1:], *found[:1]] if config.examples is Examples.EXCHANGED else found
+    learner = SFT(epochs=config.epochs, lr=config.lr, lora_rank=config.rank)
+    return scope.update(learner, policy, batch_of(map(answered, found, words)))
 
 
 def answer_adapted(
     scope: Scope, policy: Policy, tasks: Sequence[Task], config: Config
 ) -> tuple[Attempt, ...]:
     """Answer every input; where it is adapted to, with weights of its own."""
-    votes = scope.answers(scope.attempt(policy, tasks, samples=config.draws))
-    leads = map(top2_margin, grouped(votes, config.draws))
+    _, leads = drawn(scope, policy, tasks, config.draws)
     margins = dict(zip((task.key for task in tasks), leads, strict=True))
     chosen = adapted_to(tasks, margins, config, scope.random("inputs"))
     groups = by_family(chosen, config.share)
@@ -174,7 +172,9 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=3, val=60, test=300, control_samples=4),
     small=SMALL.on(task="chain?level=4", train=2, val=2, test=4, test_temperature=1.0).at(draws=2, epochs=1),
-    demo=PLACE.on(train=3, val=3, test=150, control_samples=2, threads=1),
+    demo=PLACE.on(task="expression?level=4", train=1, val=1, test=150, control_samples=2, threads=1).at(
+        draws=2
+    ),
     ablation={"examples": "exchanged"},
     claim="Training for a while on questions like the unsure ones mends answers, without any label.",
     arms={
@@ -182,7 +182,7 @@ PLACE = Setting(
         "sure inputs": {"inputs": "sure"},
         "random inputs": {"inputs": "random"},
         "examples of another kind": {"examples": "other"},
-        "four examples each": {"examples_each": 4},
+        "one question each": {"examples_each": 1},
         "examples in the prompt": {"in_context": True},
     },
 )
