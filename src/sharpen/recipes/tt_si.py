@@ -39,7 +39,7 @@ from sharpen.curation.changed_tasks import renumbered
 from sharpen.curation.groups import grouped
 from sharpen.curation.learnability import top2_margin
 from sharpen.learners.sft import SFT
-from sharpen.tasks.settings import SMALL
+from sharpen.tasks.settings import DEMO, SMALL
 
 SHOTS = 4
 """Examples in a prompt."""
