@@ -172,9 +172,7 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=3, val=60, test=300, control_samples=4),
     small=SMALL.on(task="chain?level=4", train=2, val=2, test=4, test_temperature=1.0).at(draws=2, epochs=1),
-    demo=PLACE.on(task="expression?level=4", train=1, val=1, test=150, control_samples=2, threads=1).at(
-        draws=2
-    ),
+    demo=DEMO.on(train=1, val=1, test=150, threads=1).at(draws=2),
     ablation={"examples": "exchanged"},
     claim="Training for a while on questions like the unsure ones mends answers, without any label.",
     arms={
