@@ -17,7 +17,9 @@ family's own) thinking comes first. Changed: imitation is preparation, so `befor
 gave is no gain. A problem is hard if M_0 fails it once. Every training takes `steps` steps. Left out:
 lengths by class of problem, a model that writes solutions from thoughts.
 
-Expected: EXPECTED
+Expected: base far below M_0, far below M_1, which comes near training on all of the pool distilled (0, 22, 55
+and 72 percent in a first look). A null where thinking was no new habit: with `ponder` on countdown a round
+moved scores by -10 to +8 points in six settings.
 Ablation: `exchanged` trains on every kept solution as if it were the next problem's.
 """
 
@@ -61,7 +63,7 @@ class Added(StrEnum):
     EASY = "easy"
     """Own solutions of problems that M_0 solves at once."""
     TAUGHT = "taught"
-    """The teacher's solutions of the whole pool."""
+    """The teacher's solutions of all problems."""
     NOTHING = "nothing"
 
 
@@ -83,7 +85,7 @@ class Config(Record):
     dpo: bool = False
     """Make M_t by DPO instead of SFT."""
     likelihood: float = Field(default=0.0, ge=0)
-    """Weight of the likelihood of what is right, per token, in DPO (lambda)."""
+    """Weight of the likelihood of what is right in DPO (lambda)."""
     steps: int = Field(default=40, ge=1)
     """Optimizer steps of every training."""
     lr: float | None = Field(default=None, gt=0)
@@ -104,7 +106,8 @@ def chosen(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], usual: floa
 
 def paired(attempts: Sequence[Attempt], rewards: Sequence[float | None]) -> Pairs:
     """Of every problem that has both, what is right at the highest and wrong at the lowest perplexity."""
-    ranks = [None if r is None else 4 * r - confidence(a) for a, r in zip(attempts, rewards, strict=True)]
+    known = [r if clean(a) else None for a, r in zip(attempts, rewards, strict=True)]
+    ranks = [None if r is None else 4 * r - confidence(a) for a, r in zip(attempts, known, strict=True)]
     return top_and_bottom(attempts, ranks, least=2.0)
 
 
@@ -141,8 +144,7 @@ def still(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     dpo = Preference(steps=c.steps, lr=DPO_LR, likelihood=c.likelihood, reference=Reference.PREVIOUS)
     pool, data = tasks.train[c.seeds :], taught if c.added is Added.TAUGHT else data
     hard = unsolved(pool, attempts := run.attempt(first, pool), run.judge(attempts, pool))
-    easy = tuple(task for task in pool if task not in hard)
-    waiting = {Added.HARD: hard, Added.EASY: easy}.get(c.added, ())
+    waiting = {Added.HARD: hard, Added.EASY: tuple(t for t in pool if t not in hard)}.get(c.added, ())
     for it in run.iterations(c.rounds):
         attempts = it.attempt(policy, waiting, samples=c.K)
         groups, number = Groups(attempts, it.judge(attempts, waiting)), len(waiting)
