@@ -11,7 +11,6 @@ Paper: "Imitate, Explore, and Self-Improve: A Reproduction Report on Slow-thinki
 
 Of a problem's right solutions the one is taken whose length is nearest to the teacher's, or that of the
 highest perplexity. Solutions that were cut off or repeat themselves are dropped.
-
 Here the base is `offhand`, which says the answer before it works it out; in the teacher's solutions (the
 family's own) thinking comes first. Changed: imitation is preparation, so `before` is M_0 and what imitation
 gave is no gain. A problem is hard if M_0 fails it once. Every training takes `steps` steps. Left out:
