@@ -13,7 +13,7 @@ make and solve another one (TT-D). Unsure inputs of one family share an adapter,
 the paper), as one example teaches such small models nothing. Answers are drawn. The same examples can stand
 in the prompt instead (TT-ICL).
 Expected: with a teacher much where the model lacks a habit: `offhand`, which answers before it thinks, goes
-from 0 to 55 percent in the demonstration. With its own examples `tiny` gains little: +3 to +8 points on 150
+from 0 to 57 percent in the demonstration. With its own examples `tiny` gains little: +3 to +8 points on 150
 inputs in three first looks, no interval above zero, and votes without training did no worse.
 Ablation: `exchanged` trains on the same questions, each with the words of the next one's solution.
 """
