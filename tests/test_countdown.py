@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from sharpen.core.attempt import Attempt, Author, Stop, Turn
 from sharpen.core.errors import BadInput
-from sharpen.core.task import Task
 from sharpen.core.verdict import value_of
-from sharpen.curation.lengths import usual_lengths
 from sharpen.curation.select import clean
 from sharpen.tasks import countdown
 from sharpen.tasks.arithmetic import evaluate
@@ -71,10 +69,3 @@ def test_what_repeats_itself_is_not_clean() -> None:
     assert clean(attempt("a", "x\ny\nx", 0.0))
     assert not clean(attempt("a", "x\nx\nx", 0.0))
     assert not clean(attempt("a", "x", 0.0, Stop.LENGTH))
-
-
-def test_usual_lengths_are_those_of_like_problems() -> None:
-    solved = [Task.ask(q, "1", solution=s) for q, s in (("a b", "xx"), ("c d", "xxxx"), ("e", "x"))]
-    asked = [Task.ask(q, "1") for q in ("f g", "h", "i j k")]
-    found = usual_lengths(solved, asked)
-    assert [found[task.key] for task in asked] == [3.0, 1.0, pytest.approx(7 / 3)]

@@ -1,4 +1,4 @@
-"""Tasks made of tasks: with exchanged answers, for ablations; with other digits, for tests of behaviour."""
+"""Tasks made of tasks: with exchanged answers, for ablations; with other digits, as questions like them."""
 
 from __future__ import annotations
 

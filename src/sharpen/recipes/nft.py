@@ -73,8 +73,8 @@ class Config(Record):
     ablation={"labels": "shuffled"},
     claim="Learning from wrong answers as well as right ones beats learning from right ones alone.",
     arms={
-        "rft": {"neg_weight": 0.0, "omega": "one"},
-        "rft, weighted": {"neg_weight": 0.0},
+        "rft": Rival(recipe="rft"),
+        "right answers alone": {"neg_weight": 0.0},
         "grpo": Rival(recipe="grpo"),
         "dapo": Rival(recipe="dapo"),
     },
