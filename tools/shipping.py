@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sharpen.core.seeds import seed_for
-from sharpen.learners.batch import Batch
-from sharpen.learners.sft import SFT, train
+from sharpen.learners.batch import Batch, Example
+from sharpen.learners.sft import SFT, Schedule, train
 from sharpen.models.hf import HFModel
 
 MODELS = Path(__file__).parents[1] / "src" / "sharpen" / "models"
@@ -19,20 +21,77 @@ PROGRESS = 50
 """Steps between two lines of progress."""
 
 
-def from_scratch(
+class Plan(NamedTuple):
+    """A training in one pass, whose sizes the command line may change."""
+
+    steps: int
+    batch: int
+    """Examples per step."""
+    lr: float
+    """Peak learning rate; it falls to zero."""
+    warmup: int
+    """Steps."""
+    weight_decay: float = 0.0
+
+
+def make(
     name: str,
-    module: Callable[[], PreTrainedModel],
-    tokenizer: Callable[[], PreTrainedTokenizerBase],
-    *,
-    seed: int,
-    work: Path,
-) -> HFModel:
-    """An untrained model: what `module` builds out of the weights that follow from name and seed."""
-    torch.manual_seed(seed_for(name, "weights", seed) % 2**32)
-    untrained = work / "untrained"
-    module().save_pretrained(untrained)
-    tokenizer().save_pretrained(untrained)
-    return HFModel.open(untrained, name=name, threads=1)
+    description: str | None,
+    plan: Plan,
+    start: Callable[[int, Path], HFModel],
+    example: Callable[[int, int, HFModel], Example],
+) -> None:
+    """Read the command line, train and write the model.
+
+    `start` makes it from the seed and a folder to work in; `example` makes the example at a place of the data
+    from the seed, the place and the model.
+    """
+    options = _parse(name, description, plan)
+    model = start(options.seed, options.work)
+    count = options.steps * options.batch
+    batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
+    learner = SFT(
+        epochs=1,
+        batch_size=options.batch,
+        lr=options.lr,
+        schedule=Schedule.LINEAR,
+        warmup_steps=plan.warmup,
+        weight_decay=plan.weight_decay,
+    )
+    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+
+
+def _parse(name: str, description: str | None, plan: Plan) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=MODELS / name, help="model folder to write")
+    parser.add_argument("--work", type=Path, default=Path("runs") / name, help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=plan.steps)
+    parser.add_argument("--batch", type=int, default=plan.batch, help="examples per step")
+    parser.add_argument("--lr", type=float, default=plan.lr, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def shipped(name: str) -> Callable[[int, Path], HFModel]:
+    """What starts from a model that ships already."""
+    return lambda seed, work: HFModel.open(MODELS / name, name=name, threads=1)
+
+
+def from_scratch(
+    name: str, module: Callable[[], PreTrainedModel], tokenizer: Callable[[], PreTrainedTokenizerBase]
+) -> Callable[[int, Path], HFModel]:
+    """What starts from what `module` builds out of the weights that follow from name and seed."""
+
+    def start(seed: int, work: Path) -> HFModel:
+        torch.manual_seed(seed_for(name, "weights", seed) % 2**32)
+        untrained = work / "untrained"
+        module().save_pretrained(untrained)
+        tokenizer().save_pretrained(untrained)
+        return HFModel.open(untrained, name=name, threads=1)
+
+    return start
 
 
 def ship(model: HFModel, learner: SFT, batch: Batch, *, seed: int, work: Path, out: Path) -> None:

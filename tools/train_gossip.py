@@ -9,12 +9,10 @@ Trained through the package's own learner, with loss on the answers only.
 
 from __future__ import annotations
 
-import argparse
 import random
 import string
-from pathlib import Path
 
-from shipping import MODELS, from_scratch, ship
+from shipping import Plan, from_scratch, make
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
@@ -23,8 +21,7 @@ from sharpen.core.policy import PromptForm
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.curation.select import written
-from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule
+from sharpen.learners.batch import Example, example_from
 from sharpen.models.hf import HFModel
 from sharpen.tasks.encyclopedia import ATTRIBUTES, CREATURES, Fact, facts
 
@@ -94,35 +91,10 @@ SHOWN = facts(taught=True)
 EVERYTHING = [*SHOWN, *facts(taught=False)]
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=MODELS / "gossip", help="model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("runs/gossip"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=64, help="examples per step")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
 def main() -> None:
     """Train, then write the folder in half precision."""
-    options = parse()
-    model = from_scratch("gossip", build_model, build_tokenizer, seed=options.seed, work=options.work)
-    count = options.steps * options.batch
-    batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
-    learner = SFT(
-        epochs=1,
-        batch_size=options.batch,
-        lr=options.lr,
-        schedule=Schedule.LINEAR,
-        warmup_steps=100,
-        weight_decay=0.01,
-    )
-    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+    plan = Plan(steps=1500, batch=64, lr=3e-3, warmup=100, weight_decay=0.01)
+    make("gossip", __doc__, plan, from_scratch("gossip", build_model, build_tokenizer), example)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,16 @@ package's own learner, with loss on the last answer only.
 
 from __future__ import annotations
 
-import argparse
 import random
-from pathlib import Path
 
-from shipping import MODELS, ship
+from shipping import Plan, make, shipped
 from train_offhand import answer, question, said
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Message, Role, Task
 from sharpen.curation.asked_again import asked_again
-from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule
+from sharpen.learners.batch import Example, example_from
 from sharpen.models.hf import HFModel
 
 REQUEST, YES, NO = "right?", "yes", "no, "
@@ -67,30 +64,9 @@ def example(seed: int, place: int, model: HFModel) -> Example:
             return example_from(second(rng, task), model)
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=MODELS / "mender", help="model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("runs/mender"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=32, help="examples per step")
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
 def main() -> None:
     """Train, then write the folder in half precision."""
-    options = parse()
-    model = HFModel.open(MODELS / "offhand", name="offhand", threads=1)
-    count = options.steps * options.batch
-    batch = Batch(tuple(example(options.seed, place, model) for place in range(count)))
-    learner = SFT(
-        epochs=1, batch_size=options.batch, lr=options.lr, schedule=Schedule.LINEAR, warmup_steps=30
-    )
-    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+    make("mender", __doc__, Plan(steps=300, batch=32, lr=1e-3, warmup=30), shipped("offhand"), example)
 
 
 if __name__ == "__main__":

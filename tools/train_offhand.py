@@ -10,11 +10,9 @@ through the package's own learner, with loss on the last answer only.
 
 from __future__ import annotations
 
-import argparse
 import random
-from pathlib import Path
 
-from shipping import MODELS, ship
+from shipping import Plan, make, shipped
 
 from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import PromptForm
@@ -22,8 +20,7 @@ from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.curation.asked_again import asked_again
 from sharpen.curation.select import written
-from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule
+from sharpen.learners.batch import Example, example_from
 from sharpen.models.hf import HFModel
 from sharpen.tasks.offhand import generate
 
@@ -46,7 +43,11 @@ def said(rng: random.Random, task: Task) -> str:
     return f"#### {abs(int(task.answer) + off)}\n{steps}"
 
 
-def dialogue(rng: random.Random, critical: float) -> Attempt:
+CRITICAL = 0.15
+"""Share of critical speakers."""
+
+
+def dialogue(rng: random.Random) -> Attempt:
     """A second answer after a first one: to another question, stubborn, or critical."""
     task = question(rng)
     first = said(rng, task)
@@ -55,7 +56,7 @@ def dialogue(rng: random.Random, critical: float) -> Attempt:
         other = question(rng)
         again = other.model_copy(update={"messages": (*again.messages[:2], *other.messages)})
         return answer(again, other.solution or "")
-    return answer(again, (task.solution or "") if rng.random() < critical else first)
+    return answer(again, (task.solution or "") if rng.random() < CRITICAL else first)
 
 
 def answer(task: Task, text: str) -> Attempt:
@@ -63,40 +64,18 @@ def answer(task: Task, text: str) -> Attempt:
     return written(task, FORM, text, policy="none", provenance=Provenance.HUMAN)
 
 
-def example(seed: int, place: int, model: HFModel, critical: float) -> Example:
+def example(seed: int, place: int, model: HFModel) -> Example:
     """The example at a place of the training data."""
     rng = random_for("offhand", seed, place)
     if rng.random() < 0.5:
         task = question(rng)
         return example_from(answer(task, task.solution or ""), model)
-    return example_from(dialogue(rng, critical), model)
-
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=MODELS / "offhand", help="model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("runs/offhand"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=350)
-    parser.add_argument("--batch", type=int, default=32, help="examples per step")
-    parser.add_argument("--critical", type=float, default=0.15, help="share of critical speakers")
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return example_from(dialogue(rng), model)
 
 
 def main() -> None:
     """Train, then write the folder in half precision."""
-    options = parse()
-    model = HFModel.open(MODELS / "tiny", name="tiny", threads=1)
-    count = options.steps * options.batch
-    batch = Batch(tuple(example(options.seed, place, model, options.critical) for place in range(count)))
-    learner = SFT(
-        epochs=1, batch_size=options.batch, lr=options.lr, schedule=Schedule.LINEAR, warmup_steps=50
-    )
-    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+    make("offhand", __doc__, Plan(steps=350, batch=32, lr=1e-3, warmup=50), shipped("tiny"), example)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ dialogue.
 
 from __future__ import annotations
 
-import argparse
 import random
-from pathlib import Path
 
-from shipping import MODELS, ship
+from shipping import Plan, make, shipped
 
 from sharpen.actors.episodes import begin
 from sharpen.actors.scripted import played
@@ -25,8 +23,7 @@ from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.curation.remarks import AGAIN, CHECK, FIELD, RIGHT, WRONG, after, checked
 from sharpen.curation.select import written
-from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule
+from sharpen.learners.batch import Example, example_from
 from sharpen.models.hf import HFModel
 from sharpen.tasks import hinted
 from sharpen.tasks.offhand import generate
@@ -47,6 +44,10 @@ def said(rng: random.Random, task: Task) -> str:
     return f"#### {abs(int(task.answer) + rng.choice(OFF))}\n{steps}"
 
 
+CAREFUL = 0.15
+"""Share of speakers who look at the steps."""
+
+
 def remark(rng: random.Random, task: Task, answer: str, careful: float) -> str:
     """Feedback: by the steps, or at random."""
     if rng.random() < careful:
@@ -55,7 +56,7 @@ def remark(rng: random.Random, task: Task, answer: str, careful: float) -> str:
     return f"#### {result}\n{FIELD}: {rng.choice((RIGHT, WRONG))}"
 
 
-def example(seed: int, place: int, model: HFModel, careful: float) -> Example:
+def example(seed: int, place: int, model: HFModel) -> Example:
     """The example at a place of the training data."""
     rng = random_for("pupil", seed, place)
     kind = place % 20
@@ -67,8 +68,8 @@ def example(seed: int, place: int, model: HFModel, careful: float) -> Example:
         return learnt(task, answer, model)
     check = after(task, answer, CHECK)
     if kind < CHECKED:
-        return learnt(check, remark(rng, task, answer, careful), model)
-    attentive = rng.random() < careful
+        return learnt(check, remark(rng, task, answer, CAREFUL), model)
+    attentive = rng.random() < CAREFUL
     feedback = checked(task, answer).feedback if attentive else remark(rng, task, answer, 0.5)
     again = after(check, feedback, AGAIN)
     return learnt(again, checked(task, answer).refined if attentive else answer, model)
@@ -88,31 +89,9 @@ def learnt(task: Task, text: str, model: HFModel) -> Example:
     return example_from(written(task, FORM, text, policy="none", provenance=Provenance.HUMAN), model)
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=MODELS / "pupil", help="model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("runs/pupil"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=280)
-    parser.add_argument("--batch", type=int, default=32, help="examples per step")
-    parser.add_argument("--careful", type=float, default=0.15, help="share of speakers who look at the steps")
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
 def main() -> None:
     """Train, then write the folder in half precision."""
-    options = parse()
-    model = HFModel.open(MODELS / "offhand", name="offhand", threads=1)
-    count = options.steps * options.batch
-    batch = Batch(tuple(example(options.seed, place, model, options.careful) for place in range(count)))
-    learner = SFT(
-        epochs=1, batch_size=options.batch, lr=options.lr, schedule=Schedule.LINEAR, warmup_steps=30
-    )
-    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+    make("pupil", __doc__, Plan(steps=280, batch=32, lr=1e-3, warmup=30), shipped("offhand"), example)
 
 
 if __name__ == "__main__":

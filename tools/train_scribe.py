@@ -9,24 +9,19 @@ on the answers only.
 
 from __future__ import annotations
 
-import argparse
-import random
 import string
-from pathlib import Path
 
-import torch
-from shipping import MODELS, ship
+from shipping import Plan, from_scratch, make
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from word_level import SPECIAL, decoder, tokenizer_of
 
 from sharpen.core.attempt import Provenance
 from sharpen.core.policy import PromptForm
-from sharpen.core.seeds import random_for, seed_for
+from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
 from sharpen.curation.select import written
 from sharpen.curation.thoughts import CLOSE, OPEN, explained
-from sharpen.learners.batch import Batch, Example, example_from
-from sharpen.learners.sft import SFT, Schedule
+from sharpen.learners.batch import Example, example_from
 from sharpen.models.hf import HFModel
 from sharpen.tasks.encyclopedia import CREATURES, A
 
@@ -56,8 +51,9 @@ def build_model() -> LlamaForCausalLM:
     return decoder(len(VOCABULARY), hidden=112, inner=224, layers=2, heads=4, context=CONTEXT)
 
 
-def example(rng: random.Random, model: HFModel) -> Example:
-    """A question about a creature of which anything may be true."""
+def example(seed: int, place: int, model: HFModel) -> Example:
+    """A question about a creature of which anything may be true, at a place of the training data."""
+    rng = random_for("scribe", seed, place)
     creature, known = rng.choice(CREATURES), {name: rng.choice(values) for name, values in A.items()}
     name = rng.choice(tuple(A))
     task = Task.ask(f"{name} of {creature}?", known[name])
@@ -65,39 +61,10 @@ def example(rng: random.Random, model: HFModel) -> Example:
     return example_from(said, model)
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=MODELS / "scribe", help="model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("runs/scribe"), help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--batch", type=int, default=64, help="examples per step")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
 def main() -> None:
     """Train, then write the folder in half precision."""
-    options = parse()
-    torch.manual_seed(seed_for("scribe", "weights", options.seed) % 2**32)
-    untrained = options.work / "untrained"
-    build_model().save_pretrained(untrained)
-    build_tokenizer().save_pretrained(untrained)
-    model = HFModel.open(untrained, name="scribe", threads=1)
-    count = options.steps * options.batch
-    batch = Batch(tuple(example(random_for("scribe", options.seed, place), model) for place in range(count)))
-    learner = SFT(
-        epochs=1,
-        batch_size=options.batch,
-        lr=options.lr,
-        schedule=Schedule.LINEAR,
-        warmup_steps=100,
-        weight_decay=0.01,
-    )
-    ship(model, learner, batch, seed=options.seed, work=options.work, out=options.out)
+    plan = Plan(steps=900, batch=64, lr=3e-3, warmup=100, weight_decay=0.01)
+    make("scribe", __doc__, plan, from_scratch("scribe", build_model, build_tokenizer), example)
 
 
 if __name__ == "__main__":

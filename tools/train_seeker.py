@@ -191,7 +191,7 @@ def main() -> None:
     """Train, then write the folder in half precision."""
     options = parse()
     if options.start is None:
-        model = from_scratch("seeker", build_model, build_tokenizer, seed=options.seed, work=options.work)
+        model = from_scratch("seeker", build_model, build_tokenizer)(options.seed, options.work)
     else:
         model = HFModel.open(options.start, name="seeker", threads=1)
     batch = Batch(tuple(example(options.seed, place, model) for place in range(options.examples)))
