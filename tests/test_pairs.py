@@ -12,7 +12,6 @@ from sharpen.core.attempt import Attempt, Author, Stop, Turn
 from sharpen.core.policy import PromptForm
 from sharpen.core.records import decode, encode
 from sharpen.core.task import Task
-from sharpen.core.verdict import Error, Scored
 from sharpen.curation.pairs import (
     Pairs,
     Preferred,
@@ -28,11 +27,12 @@ from sharpen.curation.pairs import (
 )
 from sharpen.curation.refinements import (
     Change,
+    Refinement,
+    Refinements,
     better_ones,
     from_tree,
     later_over_earlier,
-    refinements_of,
-    with_refining,
+    refining,
 )
 from sharpen.search.trees import Tree, TreeNode
 
@@ -193,10 +193,13 @@ def test_an_attempt_in_a_tree_is_all_that_stands_above_it() -> None:
 
 
 def test_refinements_know_what_changed() -> None:
-    firsts = [attempt("x"), attempt("y"), attempt("z"), attempt("w")]
-    seconds = [attempt("X"), attempt("Y"), attempt("Z"), attempt("W")]
-    right, wrong, lost = Scored(value=1.0), Scored(value=0.0), Error(kind="lost")
-    found = refinements_of(firsts, [wrong, right, right, lost], seconds, [right, wrong, right, right])
+    worths = {"x": (0.0, 1.0), "y": (1.0, 0.0), "z": (1.0, 1.0), "w": (None, 1.0)}
+    found = Refinements(
+        items=tuple(
+            Refinement(task="t", before=attempt(text), after=attempt(text.upper()), was=was, now=now)
+            for text, (was, now) in worths.items()
+        )
+    )
     assert [one.change for one in found.items] == [
         Change.MENDED,
         Change.SPOILED,
@@ -223,9 +226,8 @@ def test_a_chain_is_paired_under_its_first_prompt_and_refining_pairs_show_the_wo
     pairs = later_over_earlier([chain, [attempt("x"), attempt("x")], [attempt("y")]])
     (pair,) = pairs.items
     assert pair.better.turns[0] == pair.worse.turns[0] == chain[0].turns[0]
-    both = with_refining(pairs, (QUESTION,), FORM)
-    assert len(both) == 2
-    again = both.items[1]
+    both = refining(pairs, (QUESTION,), FORM)
+    (again,) = both.items
     assert again.refines
     assert again.better.turns[0] == again.worse.turns[0]
     assert "A: so" in again.better.turns[0].text

@@ -9,7 +9,6 @@ from sharpen.core.attempt import Attempt, Provenance
 from sharpen.core.policy import PromptForm
 from sharpen.core.records import Record
 from sharpen.core.task import Task
-from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.asked_again import Shown, Wording, asked_again
 from sharpen.curation.batch import Batch, Item
 from sharpen.curation.pairs import Pair, Pairs, Preferred
@@ -68,35 +67,6 @@ class Refinements(Record):
 
     def __len__(self) -> int:
         return len(self.items)
-
-
-def refinements_of(
-    before: Sequence[Attempt],
-    marks: Sequence[Verdict],
-    after: Sequence[Attempt],
-    verdicts: Sequence[Verdict],
-    *,
-    feedback: Sequence[str] = (),
-    by: Preferred = Preferred.SELF,
-    turn: int = 1,
-) -> Refinements:
-    """Answers with their successors and verdicts, in order; `feedback` has one for each, or nothing."""
-    rows = zip(before, marks, after, verdicts, feedback or [""] * len(before), strict=True)
-    return Refinements(
-        items=tuple(
-            Refinement(
-                task=one.task,
-                before=one,
-                after=two,
-                feedback=said,
-                by=by,
-                was=value_of(mark),
-                now=value_of(verdict),
-                turn=turn,
-            )
-            for one, mark, two, verdict, said in rows
-        )
-    )
 
 
 def from_tree(tree: Tree) -> Refinements:
@@ -176,10 +146,3 @@ def refining(
         better, worse = (moved_to(a, again, form, Provenance.SPLICED) for a in (pair.better, pair.worse))
         found.append(pair.model_copy(update={"better": better, "worse": worse, "refines": True}))
     return Pairs(items=tuple(found))
-
-
-def with_refining(
-    pairs: Pairs, tasks: Sequence[Task], form: PromptForm, *, wording: Wording = Wording.NEUTRAL
-) -> Pairs:
-    """The pairs, and after them each as one that refines."""
-    return Pairs(items=(*pairs.items, *refining(pairs, tasks, form, wording=wording).items))
