@@ -19,6 +19,15 @@ from sharpen.experiment.check_recipe import small_spec
 from sharpen.experiment.execute import execute
 from sharpen.learners.checkpoint import Checkpoint
 
+IMPORTED_ONCE = (
+    "scipy.stats",
+    "sharpen.learners.fit",
+    "sharpen.models.hf",
+    "transformers.models.llama.modeling_llama",
+    "transformers.generation.utils",
+)
+"""What every run imports sooner or later, and takes long to import."""
+
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -71,7 +80,7 @@ def run(recipe: str, out: Path, place: str) -> None:
 def started(recipe: str, out: Path, place: str = "none") -> ForkServerProcess:
     """The process, running."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "transformers", "sharpen.learners.fit", __name__])
+    context.set_forkserver_preload([*IMPORTED_ONCE, __name__])
     process = context.Process(target=run, args=(recipe, out, place))
     process.start()
     return process

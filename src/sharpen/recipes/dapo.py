@@ -85,7 +85,7 @@ def shaped(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: Con
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=384, val=16, test=240).at(iterations=4, lr=1e-4),
+    demo=GROUPS.on(train=384, val=16, test=300).at(iterations=4, lr=1e-4),
     ablation={"labels": "shuffled"},
     claim="Group-relative policy gradients with unequal clips and dynamic sampling raise held-out accuracy.",
 )
