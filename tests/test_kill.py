@@ -16,17 +16,7 @@ from sharpen.core.journal import read_rows
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 
-PLACES = [
-    "torn:1",
-    "row:2",
-    "replace:1",
-    "progress:1",
-    "torn:2",
-    "row:1",
-    "progress:1",
-    "replace:2",
-    "torn:1",
-]
+PLACES = ["torn:1", "row:2", "replace:1", "progress:1", "row:1", "torn:2"]
 """One after the other in one run; each counts from where the run then stands."""
 
 
@@ -38,9 +28,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_chosen_places(reference: Path, tmp_path: Path) -> None:
-    """Nine kills in one run: between rows, in updates, in writes of checkpoints, before renames."""
+    """Six kills in one run: between rows, in updates, in writes of checkpoints, before renames."""
     kills = sum(drive("star", tmp_path, place) for place in PLACES)
-    assert kills >= 8
+    assert kills >= 5
     drive("star", tmp_path)
     assert contents(tmp_path) == contents(reference)
 
