@@ -40,3 +40,12 @@ def test_pairs_prefer_the_teacher_and_in_phase_two_look_at_answers() -> None:
     assert {(pair.span, pair.marker) for pair in second.items} == {(Span.AFTER, CLOSE)}
     wrong = preferred(tasks, said, lessons, PromptForm(), Config(only_wrong=True), False)
     assert [pair.better.task for pair in wrong.items] == [tasks[0].key]
+
+
+def test_an_answer_that_was_cut_off_in_its_thought_is_not_compared() -> None:
+    lessons = [Lesson(facts={"home": "cave"}, answer="cave")] * 3
+    said = [own(TOLD[0], "<think> home lake </think>"), own(TOLD[1], ""), own(TOLD[2], "<think> home lake")]
+    first = preferred(TOLD, said, lessons, PromptForm(), Config(), False)
+    assert [pair.worse.task for pair in first.items] == [TOLD[0].key, TOLD[2].key]
+    second = preferred(TOLD, said, lessons, PromptForm(), Config(), True)
+    assert [pair.worse.task for pair in second.items] == [TOLD[2].key]

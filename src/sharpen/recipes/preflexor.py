@@ -120,7 +120,8 @@ def preferred(
             continue
         text = explained(lesson.facts, lesson.answer, thinking=config.thinking)
         better = written(task, form, text, policy=attempt.policy, provenance=Provenance.DISTILLED)
-        if text != attempt.response.strip():
+        compared_words = attempt.response.rpartition(CLOSE)[2] if span is Span.AFTER else attempt.response
+        if compared_words.strip() and text != attempt.response.strip():
             found.append(Pair(better=better, worse=attempt, by=Preferred.ORIGIN, span=span, marker=CLOSE))
     return Pairs(items=tuple(found))
 
