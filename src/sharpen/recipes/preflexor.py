@@ -18,7 +18,8 @@ fact about the subject, and answers by the one that is asked for; with `teacher`
 rewriting thoughts at inference.
 
 Expected: facts that were never asked for are answered without the book once they were thought of in other
-answers; those of no passage stay at chance, and so does learning without thoughts.
+answers (0.20 to 0.56 at home); those of no passage stay at chance, and so does learning without thoughts. The
+odds add nothing: the chosen answers alone do as well.
 Ablation `context = "none"`: the teacher answers without the book, and guesses.
 """
 
