@@ -93,7 +93,24 @@ def kind_of(field: str, title: str | None, order: Sequence[str] | None = None, *
 
 def by_round(title: str = "round") -> Spec:
     """The x channel of everything that goes by rounds: whole numbers only."""
-    return number("round", title, axis={"format": "d", "tickMinStep": 1, "grid": False})
+    return whole("round", title)
+
+
+def whole(field: str, title: str) -> Spec:
+    """An x channel of counts: whole numbers only, which need not begin at 0."""
+    axis = {"format": "d", "tickMinStep": 1, "tickCount": TICKS, "grid": False}
+    return number(field, title, axis=axis, scale={"zero": False, "nice": False})
+
+
+def lines_of(field: str, order: Sequence[str]) -> Spec:
+    """The two channels by which lines are told apart: colour and dashes."""
+    channel = kind_of(field, None, order, legend={"symbolType": "stroke"})
+    return {"color": channel, "strokeDash": channel}
+
+
+def count(number_of: int, noun: str) -> str:
+    """How many there are: `1 gate`, `2 gates`."""
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
 
 
 def tips(**titles: str) -> list[Spec]:
@@ -119,7 +136,7 @@ def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, 
     rows: list[Row] = [{"round": at, "value": value} for at, value in values if value is not None]
     encoding = {
         "x": by_round(),
-        "y": number("value", "", form=form or ".3~g", scale={"zero": False}),
+        "y": number("value", "", scale={"zero": False}, axis={"format": form or ".3~g", "tickCount": 4}),
         "tooltip": tips(round="round", value=title),
     }
     return Chart(

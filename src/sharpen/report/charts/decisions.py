@@ -13,6 +13,7 @@ from sharpen.report.charts.base import (
     Chart,
     Row,
     by_round,
+    count,
     kind_of,
     mark,
     number,
@@ -40,7 +41,7 @@ def test_scores(result: Result) -> Chart:
         "before": result.test.before,
         "after": result.test.after,
         "control: no update": result.controls.no_update,
-        f"control: {more.samples} samples": more,
+        f"control: more samples ({more.samples})": more,
     }
     return ranges("test-scores", "Sealed-test scores with 95 % intervals", "score", arms)
 
@@ -108,7 +109,8 @@ def gates(rounds: Sequence[Round]) -> Chart | None:
     return Chart(
         name="gates",
         title="Gate decisions: candidate minus incumbent on validation tasks",
-        summary=f"{len(rows)} gates, {adopted} candidates adopted; the last: {rows[-1]['decision']}, "
+        summary=f"{count(len(rows), 'gate')}, {count(adopted, 'candidate')} adopted; "
+        f"the last: {rows[-1]['decision']}, "
         f"{rows[-1]['said']}.",
         spec=spec(rows, mark("rule", {"y": {"datum": 0}}, strokeDash=[4, 4]), bars, dots),
         table=table(
@@ -139,8 +141,14 @@ def flows_between(moves: Sequence[Move]) -> Chart | None:
     if not any(row["tasks"] for row in rows):
         return None
     encoding = {
-        "x": {"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0}},
-        "y": number("signed", "validation tasks"),
+        "x": {
+            "field": "round",
+            "type": "ordinal",
+            "title": "round",
+            "axis": {"labelAngle": 0, "labelOverlap": True},
+            "scale": {"paddingInner": 0.3, "paddingOuter": 2},
+        },
+        "y": number("signed", "validation tasks", axis={"format": "d", "tickMinStep": 1}),
         "color": kind_of("kind", None, [GAINED, LOST]),
         "tooltip": tips(round="round", kind="kind", tasks="tasks"),
     }
@@ -150,7 +158,7 @@ def flows_between(moves: Sequence[Move]) -> Chart | None:
     return Chart(
         name="flows",
         title="Flows between right and wrong on validation tasks",
-        summary=f"Summed over rounds {gained} tasks went from wrong to right and {lost} from right to wrong.",
+        summary=f"{count(gained, 'task')} from wrong to right, {lost} from right to wrong, over all rounds.",
         spec=spec(rows, mark("bar", encoding)),
         table=table(
             full,

@@ -12,7 +12,8 @@ from sharpen.report.charts.base import (
     Chart,
     Row,
     by_round,
-    kind_of,
+    count,
+    lines_of,
     mark,
     number,
     of_interval,
@@ -21,6 +22,7 @@ from sharpen.report.charts.base import (
     table,
     tips,
     trend,
+    whole,
 )
 
 MOST_MEASURES = 24
@@ -94,8 +96,7 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
         {
             "x": by_round(),
             "y": number("rate", "pass rate", form=".0%"),
-            "color": kind_of("kind", None, order),
-            "strokeDash": kind_of("kind", None, order),
+            **lines_of("kind", order),
             "tooltip": tips(round="round", kind="kind", rate="rate", k="k"),
         },
         point=True,
@@ -144,26 +145,27 @@ def measures(rounds: Sequence[Round]) -> list[Chart]:
 
 
 def losses(rounds: Sequence[Round]) -> Chart | None:
-    """Loss of every optimizer step, one line a round; None where no learner reports any."""
+    """Loss of every optimizer step, one line a round; None where learners report fewer than two."""
     rows: list[Row] = [
         {"step": step, "loss": float(loss), "round": item.round}
         for item in rounds
         for step, loss in enumerate(_numbers(item.learner.get("losses")), 1)
     ]
-    if not rows:
+    if len(rows) < 2:
         return None
     encoding = {
-        "x": number("step", "optimizer step"),
+        "x": whole("step", "optimizer step"),
         "y": number("loss", "loss", scale={"zero": False}),
         "color": {"field": "round", "type": "ordinal", "title": "round"},
         "tooltip": tips(round="round", step="step", loss="loss"),
     }
+    trained = len({row["round"] for row in rows})
     return Chart(
         name="losses",
         title="Training loss by optimizer step",
-        summary=f"{len(rows)} optimizer steps in {len({row['round'] for row in rows})} rounds; "
+        summary=f"{count(len(rows), 'optimizer step')} in {count(trained, 'round')}; "
         f"loss {rows[0]['loss']:.4g} at first, {rows[-1]['loss']:.4g} at last.",
-        spec=spec(rows, mark("line", encoding)),
+        spec=spec(rows, mark("line", encoding, point={"size": 12})),
         table=table(rows, round="round", step="step", loss="loss"),
     )
 

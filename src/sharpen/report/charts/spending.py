@@ -12,6 +12,7 @@ from sharpen.report.charts.base import (
     Row,
     by_round,
     kind_of,
+    lines_of,
     mark,
     number,
     spec,
@@ -79,8 +80,7 @@ def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
     encoding = {
         "x": by_round(),
         "y": number("tokens", "tokens so far", form="~s"),
-        "color": kind_of("kind", None, ["sampled", "trained"]),
-        "strokeDash": kind_of("kind", None, ["sampled", "trained"]),
+        **lines_of("kind", ["sampled", "trained"]),
         "tooltip": tips(round="round", kind="kind", tokens="tokens"),
     }
     last = rounds[-1].usage
