@@ -22,6 +22,8 @@ Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT = 220
 SMALL = 120
+LONGEST = 1_000
+"""Characters of a text in a chart or its table."""
 TICKS = 7
 """About so many marks on an axis."""
 
@@ -69,7 +71,7 @@ def spec(rows: Sequence[Row], *layers: Spec, height: int = HEIGHT, **more: Any) 
 
 
 def _shown(cell: Cell) -> Cell:
-    return visible(cell) if isinstance(cell, str) else cell
+    return visible(cell[:LONGEST]) if isinstance(cell, str) else cell
 
 
 def mark(kind: str, encoding: Mapping[str, Any], *, where: str = "", **options: Any) -> Spec:
