@@ -126,11 +126,12 @@ def share_form(values: Sequence[float | None]) -> str:
     return ".0%" if known and all(-1 <= value <= 1 for value in known) else ""
 
 
-def of_interval(value: Interval | None) -> dict[str, Cell]:
+def of_interval(value: Interval | None, *, signed: bool = False) -> dict[str, Cell]:
     """Its fields in a row: mean, low, high, n and how it is written."""
     if value is None or value.mean is None:
         return {"mean": None, "low": None, "high": None, "n": 0, "said": "unknown"}
-    return {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n, "said": value.percent()}
+    said = value.percent(signed=signed)
+    return {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n, "said": said}
 
 
 def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, form: str = "") -> Chart:

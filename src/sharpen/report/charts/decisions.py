@@ -48,7 +48,7 @@ def test_scores(result: Result) -> Chart:
 
 def ranges(name: str, title: str, axis: str, arms: dict[str, Interval], *, zero: bool = False) -> Chart:
     """Means with intervals below each other; with `zero` a line stands at no difference."""
-    rows: list[Row] = [{"arm": arm, **of_interval(value)} for arm, value in arms.items()]
+    rows: list[Row] = [{"arm": arm, **of_interval(value, signed=zero)} for arm, value in arms.items()]
     form = share_form([value.high for value in arms.values()])
     y = kind_of("arm", None, axis={"labelLimit": 260}, sort=list(arms))
     told = tips(arm="", said=f"{axis} (95 % interval)", n="n")
@@ -71,8 +71,7 @@ def gates(rounds: Sequence[Round]) -> Chart | None:
     rows: list[Row] = [
         {
             "round": item.round,
-            **of_interval(item.gate.test.delta),
-            "said": item.gate.test.delta.percent(signed=True),
+            **of_interval(item.gate.test.delta, signed=True),
             "decision": item.gate.decision.value,
             "adopted": "adopted" if item.gate.adopted else "not adopted",
             "p": item.gate.test.p_two_sided,
