@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from helpers_report import toy_run
 from sharpen.core.errors import BadInput, SharpenError
+from sharpen.core.verdict import value_of
+from sharpen.experiment.show import attempts_of
 from sharpen.report.charts.base import Table
 from sharpen.report.charts.graphs import layout
 from sharpen.report.history import read_history
@@ -252,3 +254,12 @@ def test_a_drawn_forest_has_every_node_in_a_place_of_its_own(picks: list[int]) -
 def test_the_library_cannot_end_its_script() -> None:
     for name in ("charts.js", "page.js"):
         assert not re.search(r"</script|<!--", asset(name), re.IGNORECASE)
+
+
+def test_verdicts_are_shown_with_the_attempts_they_are_of(run: Path) -> None:
+    """In the toy world an answer is right exactly if it is a number."""
+    shown = attempts_of(run, "")
+    assert len({len(item.attempt.response) for item in shown}) > 1
+    for item in shown:
+        assert item.verdict is not None
+        assert (value_of(item.verdict) == 1) == item.attempt.response.isdecimal()

@@ -6,6 +6,7 @@ words; what models wrote is only ever a value, which Vega shows as text and neve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,11 @@ def lines_of(field: str, order: Sequence[str]) -> Spec:
     """The two channels by which lines are told apart: colour and dashes."""
     channel = kind_of(field, None, order, legend={"symbolType": "stroke"})
     return {"color": channel, "strokeDash": channel}
+
+
+def slug(*words: str) -> str:
+    """A chart's name made of words: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 
 
 def count(number_of: int, noun: str) -> str:

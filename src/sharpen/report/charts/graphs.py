@@ -14,6 +14,7 @@ from sharpen.report.charts.base import (
     kind_of,
     mark,
     number,
+    slug,
     spec,
     table,
     tips,
@@ -229,14 +230,14 @@ def _graph(
 
 def growth(grown: Sequence[Grown]) -> list[Chart]:
     """Size of memories, skills, programs and prompts over the run's updates, one chart a part."""
-    return [_growth(at, part, [g for g in grown if g.part == part]) for at, part in enumerate(_parts(grown))]
+    return [_growth(part, [g for g in grown if g.part == part]) for part in _parts(grown)]
 
 
 def _parts(grown: Sequence[Grown]) -> list[str]:
     return list(dict.fromkeys(item.part for item in grown))
 
 
-def _growth(at: int, part: str, sizes: Sequence[Grown]) -> Chart:
+def _growth(part: str, sizes: Sequence[Grown]) -> Chart:
     counted = all(item.items is not None for item in sizes)
     unit = "entries" if counted else "bytes"
     rows: list[Row] = [{**item.model_dump(), "size": item.items if counted else item.bytes} for item in sizes]
@@ -246,7 +247,7 @@ def _growth(at: int, part: str, sizes: Sequence[Grown]) -> Chart:
         "tooltip": tips(place="step", size=unit, bytes="bytes", files="files"),
     }
     return Chart(
-        name=f"growth-{at}",
+        name=slug("growth", part),
         title=f"Growth of {part.replace('_', ' ')}",
         summary=f"{part}: {rows[0]['size']:,} {unit} after the first update, "
         f"{rows[-1]['size']:,} after the last of {len(rows)}.",

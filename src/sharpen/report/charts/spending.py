@@ -66,7 +66,7 @@ def usage(used: Mapping[Purpose, Usage], limits: Budget) -> Chart | None:
 
 
 def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
-    """Tokens that the method had used by the end of each round."""
+    """Tokens that the method had used by the end of each round; None for fewer than two rounds."""
     rows: list[Row] = [
         {"round": item.round, "kind": kind, "tokens": tokens}
         for item in rounds
@@ -75,7 +75,7 @@ def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
             ("trained", item.usage.trained_tokens),
         )
     ]
-    if not any(row["tokens"] for row in rows):
+    if len(rounds) < 2 or not any(row["tokens"] for row in rows):
         return None
     encoding = {
         "x": by_round(),
