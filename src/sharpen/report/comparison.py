@@ -67,7 +67,7 @@ def _scores(order: Sequence[ArmResult], found: Comparison) -> Table:
 
 def _name(arm: ArmResult) -> str:
     samples = arm.settings.get("samples") if arm.role is Role.MORE_SAMPLES else None
-    return escape(arm.name) + (f" ×{samples}" if samples else "")
+    return escape(arm.name) + (f" x{samples}" if samples else "")
 
 
 def _against(arm: ArmResult, found: Comparison) -> str:
