@@ -14,13 +14,18 @@ how the comparisons hang together, which resampling so few seeds could not tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from math import sqrt
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sharpen.core.stats import LEVEL, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Table = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 Scores = Sequence[Sequence[float | None]]
 """[seeds][tasks]; None where the judge failed."""
@@ -45,9 +50,9 @@ class Contrast(NamedTuple):
             return 1.0
         if not self.error:
             return 0.0 if self.mean > 0 else 1.0
-        from scipy.stats import t
+        from scipy.special import stdtr
 
-        return float(t.sf(self.mean / self.error, self.freedom))
+        return float(stdtr(self.freedom, -self.mean / self.error))
 
     def p_less(self) -> float:
         """Chance of a mean this small if the true one were zero."""
@@ -55,9 +60,9 @@ class Contrast(NamedTuple):
 
     def bound(self, tail: float) -> float:
         """The lower bound that leaves out `tail`; the upper one lies as far above the mean."""
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        return self.mean - self.error * float(t.isf(tail, self.freedom))
+        return self.mean + self.error * float(stdtrit(self.freedom, tail))
 
 
 class Tested(NamedTuple):
@@ -86,10 +91,9 @@ def level(scores: Scores) -> Interval:
 
     If all scores lie from 0 to 1, so does the interval.
     """
-    cells = _known(scores)
-    found = _two_sided(_contrast(cells), ALPHA)
-    values = [value for row in cells for value in row]
-    if found.low is None or found.high is None or not values or min(values) < 0 or max(values) > 1:
+    table = _known(_table(scores))
+    found = _two_sided(_contrast(table), ALPHA)
+    if found.low is None or found.high is None or table.min() < 0 or table.max() > 1:
         return found
     return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
 
@@ -107,28 +111,29 @@ def league(methods: Mapping[str, Scores], controls: Mapping[str, Scores]) -> Lea
 
     Raises ValueError if arms differ in their numbers of seeds or tasks.
     """
-    arms = {**methods, **controls}
     means = {name: level(scores).mean for name, scores in controls.items()}
     best = max(controls, key=lambda name: _or_lowest(means[name]))
-    against = _against(methods, controls)
-    pairs = _pairs(arms)
-    return League(best, against, pairs, _ranks(arms, controls, best, against, pairs))
+    tables = {name: _table(scores) for name, scores in (*methods.items(), *controls.items())}
+    against = _against({name: tables[name] for name in methods}, {name: tables[name] for name in controls})
+    pairs = _pairs(tables)
+    return League(best, against, pairs, _ranks(tables, controls, best, against, pairs))
 
 
 def holm(p_values: Sequence[float]) -> list[tuple[float, float]]:
     """Of every p-value, in order: the corrected one, and the error at which Holm's procedure tests it."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     found = [(1.0, ALPHA)] * len(p_values)
-    corrected, left, stopped = 0.0, len(p_values), False
-    for index in order:
+    corrected, error, stopped = 0.0, ALPHA, False
+    for place, index in enumerate(order):
+        left = len(p_values) - place
         corrected = max(corrected, min(1.0, left * p_values[index]))
-        found[index] = (corrected, ALPHA / left)
-        stopped = stopped or p_values[index] > ALPHA / left
-        left -= not stopped
+        error = error if stopped else ALPHA / left
+        stopped = corrected > ALPHA
+        found[index] = (corrected, error)
     return found
 
 
-def _against(methods: Mapping[str, Scores], controls: Mapping[str, Scores]) -> dict[str, Tested]:
+def _against(methods: Mapping[str, Table], controls: Mapping[str, Table]) -> dict[str, Tested]:
     contrasts = {
         name: [_difference(scores, other) for other in controls.values()] for name, scores in methods.items()
     }
@@ -156,7 +161,7 @@ def _below_best(found: Sequence[Contrast], alpha: float) -> Interval:
     return Interval(mean=least.mean, low=low, high=max(high, least.mean), n=least.n, level=1 - alpha)
 
 
-def _pairs(arms: Mapping[str, Scores]) -> dict[tuple[str, str], Tested]:
+def _pairs(arms: Mapping[str, Table]) -> dict[tuple[str, str], Tested]:
     names = list(combinations(arms, 2))
     contrasts = [_difference(arms[one], arms[other]) for one, other in names]
     p_values = [min(1.0, 2 * min(found.p_greater(), found.p_less())) for found in contrasts]
@@ -167,8 +172,8 @@ def _pairs(arms: Mapping[str, Scores]) -> dict[tuple[str, str], Tested]:
 
 
 def _ranks(
-    arms: Mapping[str, Scores],
-    controls: Mapping[str, Scores],
+    arms: Collection[str],
+    controls: Collection[str],
     best: str,
     against: Mapping[str, Tested],
     pairs: Mapping[tuple[str, str], Tested],
@@ -192,24 +197,29 @@ def _tested(delta: Interval, p: float, seeds: int) -> Tested:
     return Tested(delta, p, delta.above_zero or delta.below_zero)
 
 
-def _difference(one: Scores, other: Scores) -> Contrast:
-    cells = [
-        [None if a is None or b is None else a - b for a, b in zip(x, y, strict=True)]
-        for x, y in zip(one, other, strict=True)
-    ]
-    return _contrast(_known(cells))
-
-
-def _known(scores: Scores) -> list[list[float]]:
-    """The tasks that are known for every seed."""
-    columns = [column for column in zip(*scores, strict=True) if None not in column]
-    return [[float(column[row] or 0.0) for column in columns] for row in range(len(scores))]
-
-
-def _contrast(cells: Sequence[Sequence[float]]) -> Contrast:
+def _table(scores: Scores) -> Table:
+    """[seeds, tasks] with NaN for what is unknown."""
     import numpy as np
 
-    table = np.asarray(cells, dtype=np.float64)
+    return np.array(scores, dtype=np.float64)
+
+
+def _known(table: Table) -> Table:
+    """The tasks that are known for every seed."""
+    import numpy as np
+
+    known: Table = table[:, ~np.isnan(table).any(axis=0)]
+    return known
+
+
+def _difference(one: Table, other: Table) -> Contrast:
+    if one.shape != other.shape:
+        raise ValueError(f"arms of different shapes: {one.shape} and {other.shape} seeds and tasks")
+    return _contrast(_known(one - other))
+
+
+def _contrast(table: Table) -> Contrast:
+    """Of tasks that are known for every seed."""
     if not table.size:
         return Contrast(0.0, 0.0, 0, 0)
     seeds, tasks = table.shape
