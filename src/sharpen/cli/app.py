@@ -21,6 +21,7 @@ _COMMANDS = {
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
+    "compare": ("compare:compare", "Put methods side by side at one budget, over seeds, with both controls."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 

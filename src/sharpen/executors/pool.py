@@ -141,7 +141,7 @@ class JudgePool:
             self.close()
         if self._pool is None:
             self._pool = ProcessPool(
-                max_workers=self._workers, initializer=_prepare, context=_context(self._preload)
+                max_workers=self._workers, initializer=_prepare, context=process_context(self._preload)
             )
         return self._pool
 
@@ -184,7 +184,8 @@ def _prepare() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _context(preload: Sequence[str]) -> Any:
+def process_context(preload: Sequence[str]) -> Any:
+    """Processes from a fork server that first imports these modules; spawned ones where there is none."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     from sharpen.executors.forkserver import worker_context
