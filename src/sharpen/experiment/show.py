@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.errors import BadInput, Damaged, SharpenError
-from sharpen.core.journal import read_rows
+from sharpen.core.journal import Row, read_rows
 from sharpen.core.records import Record, decode
 from sharpen.core.verdict import Verdict
 from sharpen.experiment.manifest import read_manifest
@@ -102,40 +103,46 @@ def _info(folder: Path) -> RunInfo:
 
 
 def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:
-    """All attempts at the task whose key starts with `task`, in the order they were made."""
-    store = ArtifactStore(folder / "store")
-    shown: list[ShownAttempt] = []
-    waiting: dict[str, tuple[Attempt, ...]] = {}
-    for row in read_rows(folder):
-        step, _, chunk = row.entry.key.rpartition("/")
-        if row.entry.verb == "attempt":
-            waiting[f"{_stage(step)}/{chunk}"] = decode(tuple[Attempt, ...], store.get(row.entry.blob))
-        elif row.entry.verb == "judge":
-            verdicts: tuple[Verdict, ...] = decode(tuple[Verdict, ...], store.get(row.entry.blob))
-            attempts = waiting.pop(f"{_stage(step)}/{chunk}", ())
-            shown += [
-                ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
-                for attempt, verdict in zip(attempts, verdicts, strict=False)
-                if attempt.task.startswith(task)
-            ]
+    """All attempts at the task whose key starts with `task`, in the order they were judged."""
+    found = judged_in(read_rows(folder), ArtifactStore(folder / "store"))
+    shown = [item for item in found if item.verdict is not None and item.attempt.task.startswith(task)]
     if not shown:
         raise BadInput("task", task, f"no attempt in {folder} is of such a task", remedy="give a key's start")
     return shown
 
 
+def judged_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownAttempt]:
+    """Attempts with their verdicts in the order they were judged; at last those that were not."""
+    waiting: dict[str, tuple[Attempt, ...]] = {}
+    for row in rows:
+        step, _, chunk = row.entry.key.rpartition("/")
+        place = f"{_stage(step)}/{chunk}"
+        if row.entry.verb == "attempt":
+            waiting[place] = decode(tuple[Attempt, ...], store.get(row.entry.blob))
+        elif row.entry.verb == "judge" and place in waiting:
+            verdicts: tuple[Verdict, ...] = decode(tuple[Verdict, ...], store.get(row.entry.blob))
+            for attempt, verdict in zip(waiting.pop(place), verdicts, strict=False):
+                yield ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
+    for place, attempts in waiting.items():
+        for attempt in attempts:
+            yield ShownAttempt(step=place.rpartition("/")[0], attempt=attempt, verdict=None)
+
+
 def trees_of(folder: Path, task: str) -> list[ShownTree]:
     """All search trees of the task whose key starts with `task`, in the order they were grown."""
-    store = ArtifactStore(folder / "store")
-    shown = [
-        ShownTree(step=row.entry.key, tree=tree)
-        for row in read_rows(folder)
-        if row.entry.verb == "search"
-        for tree in _trees(store.get(row.entry.blob))
-        if tree.task.startswith(task)
-    ]
+    found = trees_in(read_rows(folder), ArtifactStore(folder / "store"))
+    shown = [item for item in found if item.tree.task.startswith(task)]
     if not shown:
         raise BadInput("tree", task, f"no tree in {folder} is of such a task", remedy="give a key's start")
     return shown
+
+
+def trees_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownTree]:
+    """All search trees, in the order they were grown."""
+    for row in rows:
+        if row.entry.verb == "search":
+            for tree in _trees(store.get(row.entry.blob)):
+                yield ShownTree(step=row.entry.key, tree=tree)
 
 
 def _trees(data: bytes) -> tuple[Tree, ...]:

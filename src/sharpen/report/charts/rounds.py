@@ -1,0 +1,169 @@
+"""Charts of what goes by rounds: score, exploration, the method's own numbers, what learners report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from sharpen.core.stats import Interval
+from sharpen.experiment.result import Round
+from sharpen.monitors.exploration import Exploration
+from sharpen.report.charts.base import (
+    Chart,
+    Row,
+    by_round,
+    kind_of,
+    mark,
+    number,
+    of_interval,
+    share_form,
+    spec,
+    table,
+    tips,
+    trend,
+)
+
+MOST_MEASURES = 24
+"""Own numbers of a method that get a chart; the table has all."""
+
+VARIETY: dict[str, tuple[Callable[[Exploration], float | None], str]] = {
+    "distinct answers a task": (lambda seen: seen.distinct_answers, ""),
+    "distinct responses (share)": (lambda seen: seen.distinct_responses, ".0%"),
+    "entropy (nats a token)": (lambda seen: seen.entropy, ""),
+    "length (tokens)": (lambda seen: seen.length, ""),
+    "cut by the token limit": (lambda seen: seen.cut, ".0%"),
+    "without an answer": (lambda seen: seen.no_answer, ".0%"),
+}
+
+
+def score_curve(base: Interval | None, rounds: Sequence[Round]) -> Chart | None:
+    """Validation score of each round's last policy; round 0 is the start. None for fewer than two scores."""
+    scores = [(0, base), *((item.round, item.val) for item in rounds)]
+    rows: list[Row] = [
+        {"round": at, **of_interval(value)} for at, value in scores if value and value.mean is not None
+    ]
+    if len(rows) < 2:
+        return None
+    form = share_form([value.high for _, value in scores if value])
+    y = number("mean", "validation score", form=form, scale={"zero": False})
+    told = tips(round="round", said="score (95 % interval)", n="tasks")
+    first, last = rows[0], rows[-1]
+    return Chart(
+        name="score-by-round",
+        title="Validation score by round",
+        summary=f"Validation score {first['said']} in round {first['round']}, "
+        f"{last['said']} in round {last['round']}, with 95 % intervals.",
+        spec=spec(
+            rows,
+            mark(
+                "area",
+                {"x": by_round(), "y": number("low", "validation score", form=form), "y2": {"field": "high"}},
+                opacity=0.18,
+            ),
+            mark("line", {"x": by_round(), "y": y, "tooltip": told}, point={"size": 60}),
+        ),
+        table=table(rows, round="round", mean="score", low="low", high="high", n="tasks"),
+    )
+
+
+def pass_rates(rounds: Sequence[Round]) -> Chart | None:
+    """pass@1 and pass@k of the attempts at training tasks: exploitation, exploration, and their gap."""
+    seen = [(item.round, item.exploration) for item in rounds if item.exploration is not None]
+    rows: list[Row] = [
+        {"round": at, "kind": kind, "rate": rate, "k": found.k}
+        for at, found in seen
+        for kind, rate in (("pass@1", found.pass_at_1), ("pass@k", found.pass_at_k))
+        if rate is not None
+    ]
+    if not rows:
+        return None
+    gaps: list[Row] = [
+        {"round": at, "one": s.pass_at_1, "many": s.pass_at_k, "k": s.k, "gap": s.pass_at_k - s.pass_at_1}
+        for at, s in seen
+        if s.pass_at_1 is not None and s.pass_at_k is not None
+    ]
+    band = mark(
+        "area",
+        {"x": by_round(), "y": number("one", "pass rate", form=".0%"), "y2": {"field": "many"}},
+        opacity=0.15,
+    )
+    order = ["pass@1", "pass@k"]
+    line = mark(
+        "line",
+        {
+            "x": by_round(),
+            "y": number("rate", "pass rate", form=".0%"),
+            "color": kind_of("kind", None, order),
+            "strokeDash": kind_of("kind", None, order),
+            "tooltip": tips(round="round", kind="kind", rate="rate", k="k"),
+        },
+        point=True,
+    )
+    last = gaps[-1]["gap"] if gaps else None
+    gap = f"; the gap is {last:.1%} in the last round" if isinstance(last, float) else ""
+    return Chart(
+        name="pass-rates",
+        title="Exploitation and exploration: pass@1 and pass@k on training tasks",
+        summary="Chance that one attempt, and that one of k attempts, is right, "
+        f"over {len(seen)} rounds{gap}.",
+        spec=spec(rows, {"data": {"values": gaps}, **band}, line),
+        table=table(gaps or rows, round="round", one="pass@1", many="pass@k", k="k", gap="gap"),
+    )
+
+
+def variety(rounds: Sequence[Round]) -> list[Chart]:
+    """How various the attempts are: one small chart a measure that is known and not always 0."""
+    found = []
+    for number_of, (title, (read, form)) in enumerate(VARIETY.items()):
+        values = [(item.round, read(item.exploration) if item.exploration else None) for item in rounds]
+        if any(value for _, value in values) and _known(values) > 1:
+            found.append(trend(f"variety-{number_of}", title, values, form=form))
+    return found
+
+
+def measures(rounds: Sequence[Round]) -> list[Chart]:
+    """The method's own numbers that have more than one value, one small chart each."""
+    counted = Counter(name for item in rounds for name in item.measures)
+    names = [name for name, count in counted.items() if count > 1][:MOST_MEASURES]
+    return [
+        trend(
+            f"measure-{at}",
+            name.replace("_", " "),
+            [(item.round, item.measures.get(name)) for item in rounds],
+        )
+        for at, name in enumerate(names)
+    ]
+
+
+def losses(rounds: Sequence[Round]) -> Chart | None:
+    """Loss of every optimizer step, one line a round; None where no learner reports any."""
+    rows: list[Row] = [
+        {"step": step, "loss": float(loss), "round": item.round}
+        for item in rounds
+        for step, loss in enumerate(_numbers(item.learner.get("losses")), 1)
+    ]
+    if not rows:
+        return None
+    encoding = {
+        "x": number("step", "optimizer step"),
+        "y": number("loss", "loss", scale={"zero": False}),
+        "color": {"field": "round", "type": "ordinal", "title": "round"},
+        "tooltip": tips(round="round", step="step", loss="loss"),
+    }
+    return Chart(
+        name="losses",
+        title="Training loss by optimizer step",
+        summary=f"{len(rows)} optimizer steps in {len({row['round'] for row in rows})} rounds; "
+        f"loss {rows[0]['loss']:.4g} at first, {rows[-1]['loss']:.4g} at last.",
+        spec=spec(rows, mark("line", encoding)),
+        table=table(rows, round="round", step="step", loss="loss"),
+    )
+
+
+def _numbers(value: object) -> list[float]:
+    items = value if isinstance(value, list | tuple) else []
+    return [float(item) for item in items if isinstance(item, int | float)]
+
+
+def _known(values: Sequence[tuple[int, float | None]]) -> int:
+    return sum(value is not None for _, value in values)
