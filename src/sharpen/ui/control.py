@@ -119,5 +119,6 @@ def _clean_signal(process: int) -> signal.Signals:
         if caught >> (kind - 1) & 1:
             return kind
     raise SharpenError(
-        f"process {process} does not listen to a request to stop", remedy=f"`kill {process}` loses at most a step"
+        f"process {process} does not listen to a request to stop",
+        remedy=f"`kill {process}` loses at most a step",
     )

@@ -1,4 +1,4 @@
-"""Search trees and the lineage of policies as nodes with places; what nodes say is sent when it is asked for."""
+"""Search trees and the lineage of policies as nodes with places; what a node says is sent when asked for."""
 
 from __future__ import annotations
 
@@ -166,7 +166,10 @@ def lineage_graph(folder: Path) -> Graph:
     rows = Tail(folder).last()
     if rows > MOST_ROWS:
         raise BadInput(
-            "run", folder.name, f"has {rows:,} rows, too many for this view", remedy=f"`sharpen report {folder}`"
+            "run",
+            folder.name,
+            f"has {rows:,} rows, too many for this view",
+            remedy=f"`sharpen report {folder}`",
         )
     born = read_history(folder).born if rows else ()
     shown = born[:MOST_NODES]
@@ -188,5 +191,3 @@ def lineage_graph(folder: Path) -> Graph:
         for at, (item, spot) in enumerate(zip(shown, layout(parents), strict=True))
     )
     return Graph(title="Lineage of policies", nodes=nodes, unshown=len(born) - len(shown))
-
-

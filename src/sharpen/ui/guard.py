@@ -23,7 +23,6 @@ SAFE_HEADERS: Mapping[str, str] = {
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
         " require-trusted-types-for 'script'; trusted-types 'none'"
     ),
-    "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -51,7 +50,7 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(message)
+                _add_headers(message, fixed=not scope["path"].startswith("/api/"))
             await send(message)
 
         refusal = self._refusal(scope, Headers(scope=scope))
@@ -81,7 +80,8 @@ def _refused(status: int, problem: str) -> JSONResponse:
     return JSONResponse({"error": problem}, status_code=status)
 
 
-def _add_headers(message: Message) -> None:
+def _add_headers(message: Message, *, fixed: bool) -> None:
     headers = MutableHeaders(scope=message)
+    headers["Cache-Control"] = "no-cache" if fixed else "no-store"
     for name, value in SAFE_HEADERS.items():
         headers[name] = value

@@ -125,7 +125,9 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _stamp(folder: Path) -> _Stamp:
-    return _Stamp(*(_changed(folder / name) for name in ("journal.sqlite", "journal.sqlite-wal", "result.json")))
+    return _Stamp(
+        *(_changed(folder / name) for name in ("journal.sqlite", "journal.sqlite-wal", "result.json"))
+    )
 
 
 def _changed(path: Path) -> int:
