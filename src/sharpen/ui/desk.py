@@ -46,6 +46,8 @@ class Opened:
         self._looking = threading.Lock()
         self._looked = 0.0
         self._seen: Progress | None = None
+        self._manifest: Manifest | None = None
+        self._result: tuple[int, Result] | None = None
 
     def look(self) -> Progress:
         """What is known of the run, at most `FRESH` seconds old; Damaged if it cannot be read."""
@@ -57,11 +59,18 @@ class Opened:
 
     def manifest(self) -> Manifest | None:
         """What the run was asked to do."""
-        return read_manifest(self.folder)
+        self._manifest = self._manifest or read_manifest(self.folder)
+        return self._manifest
 
     def result(self) -> Result | None:
         """Its result, once it is finished."""
-        return read_result(self.folder) if (self.folder / "result.json").is_file() else None
+        try:
+            written = (self.folder / "result.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if self._result is None or self._result[0] != written:
+            self._result = written, read_result(self.folder)
+        return self._result[1]
 
 
 class Desk:

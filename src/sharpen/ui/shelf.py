@@ -59,6 +59,8 @@ class Card(Record):
 
 
 class _Stamp(NamedTuple):
+    """When the files of a run changed last, in nanoseconds; 0 for one that is not there, or is empty."""
+
     journal: int
     log: int
     result: int
@@ -132,9 +134,11 @@ def _stamp(folder: Path) -> _Stamp:
 
 def _changed(path: Path) -> int:
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except FileNotFoundError:
         return 0
+    # Whoever reads a journal leaves an empty write-ahead log beside it: nothing has changed by that.
+    return found.st_mtime_ns if found.st_size else 0
 
 
 def _read(name: str, folder: Path, stamp: _Stamp) -> Card:
