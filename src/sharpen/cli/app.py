@@ -13,6 +13,7 @@ _COMMANDS = {
     "resume": ("runs:resume", "Go on with a run that was stopped, killed, or ran out of budget."),
     "runs": ("runs:runs", "List runs with their state."),
     "show": ("runs:show", "Show a run's result, or every attempt at a task in it."),
+    "report": ("report:report", "Write a run, or a comparison, as one HTML file."),
     "ui": ("ui:ui", "Show runs in a browser, live; stop and resume them."),
     "eval": ("inspect:evaluate", "Score a model on a task."),
     "export": ("inspect:export", "Write a run's improved model as a Hugging Face folder."),

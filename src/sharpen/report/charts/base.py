@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from sharpen.core.records import Record
 from sharpen.core.stats import Interval
+from sharpen.report.text import visible
 
 Cell = str | int | float | None
 Row = Mapping[str, Cell]
@@ -21,6 +22,8 @@ Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT = 220
 SMALL = 120
+TICKS = 7
+"""About so many marks on an axis."""
 
 
 class Table(Record):
@@ -48,7 +51,8 @@ class Chart(Record):
 def table(rows: Sequence[Row], **titles: str) -> Table:
     """Some fields of rows under their titles."""
     return Table(
-        columns=tuple(titles.values()), rows=tuple(tuple(row.get(name) for name in titles) for row in rows)
+        columns=tuple(titles.values()),
+        rows=tuple(tuple(_shown(row.get(name)) for name in titles) for row in rows),
     )
 
 
@@ -57,11 +61,15 @@ def spec(rows: Sequence[Row], *layers: Spec, height: int = HEIGHT, **more: Any) 
     body = layers[0] if len(layers) == 1 else {"layer": list(layers)}
     return {
         "$schema": SCHEMA,
-        "data": {"values": [dict(row) for row in rows]},
+        "data": {"values": [{name: _shown(cell) for name, cell in row.items()} for row in rows]},
         "height": height,
         **body,
         **more,
     }
+
+
+def _shown(cell: Cell) -> Cell:
+    return visible(cell) if isinstance(cell, str) else cell
 
 
 def mark(kind: str, encoding: Mapping[str, Any], *, where: str = "", **options: Any) -> Spec:
@@ -72,8 +80,8 @@ def mark(kind: str, encoding: Mapping[str, Any], *, where: str = "", **options: 
 
 def number(field: str, title: str, *, form: str = "", **more: Any) -> Spec:
     """A quantitative channel; `form` is a d3 format for its axis."""
-    axis = {"axis": {"format": form}} if form else {}
-    return {"field": field, "type": "quantitative", "title": title, **axis, **more}
+    axis = {"tickCount": TICKS, **({"format": form} if form else {})}
+    return {"field": field, "type": "quantitative", "title": title, "axis": axis, **more}
 
 
 def kind_of(field: str, title: str | None, order: Sequence[str] | None = None, **more: Any) -> Spec:
@@ -109,7 +117,6 @@ def of_interval(value: Interval | None) -> dict[str, Cell]:
 def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, form: str = "") -> Chart:
     """A small line over rounds; rounds without a value are left out."""
     rows: list[Row] = [{"round": at, "value": value} for at, value in values if value is not None]
-    first, last = rows[0]["value"] if rows else None, rows[-1]["value"] if rows else None
     encoding = {
         "x": by_round(),
         "y": number("value", "", form=form or ".3~g", scale={"zero": False}),
@@ -118,12 +125,14 @@ def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, 
     return Chart(
         name=name,
         title=title,
-        summary=f"{title}: {_said(first)} in the first round, {_said(last)} in the last of {len(rows)}.",
+        summary=_course([value for _, value in values if value is not None]),
         spec=spec(rows, mark("line", encoding, point=True), height=SMALL),
         table=table(rows, round="round", value=title),
         small=True,
     )
 
 
-def _said(value: Cell) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "unknown"
+def _course(values: Sequence[float]) -> str:
+    if len(set(values)) < 2:
+        return f"{values[0]:.4g} in every round." if values else "Unknown."
+    return f"{values[0]:.4g} in the first round, {values[-1]:.4g} in the last of {len(values)}."

@@ -59,7 +59,7 @@ def ranges(name: str, title: str, axis: str, arms: dict[str, Interval], *, zero:
     return Chart(
         name=name,
         title=title,
-        summary=f"{title}: {said}.",
+        summary=f"{said}.",
         spec=spec(rows, *at_zero, bars, dots, height=max(80, 34 * len(rows))),
         table=table(rows, arm="", mean=axis, low="low", high="high", n="n"),
     )

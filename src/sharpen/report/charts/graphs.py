@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sharpen.core.records import Record
 from sharpen.report.charts.base import Chart, Row, Spec, kind_of, mark, number, spec, table, tips
-from sharpen.report.text import visible
+from sharpen.report.text import one_line
 from sharpen.search.trees import Tree
 
 MOST_NODES = 2_000
@@ -93,7 +93,7 @@ def search_tree(tree: Tree, name: str) -> Chart:
             "value": node.value,
             "prior": node.prior,
             "kind": "chosen line" if number_of in walk else "end" if node.ended else "tried",
-            "text": visible(" ".join(node.text[: 4 * LABEL].split()))[:LABEL],
+            "text": one_line(node.text, LABEL),
         }
         for number_of, node in enumerate(nodes)
     ]
@@ -106,13 +106,14 @@ def search_tree(tree: Tree, name: str) -> Chart:
     return Chart(
         name=name,
         title=f"Search tree of task {tree.task[:12]}, round {tree.round}",
-        summary=f"{len(tree.nodes)} nodes{shown}, {ends}; chosen line {' > '.join(map(str, tree.walk))}.",
+        summary=f"{len(tree.nodes)} nodes{shown}, {ends}; chosen line {' > '.join(map(str, tree.walk))}. "
+        "Larger: more visits.",
         spec=_graph(
             rows,
             [node.parent for node in nodes],
             order=["chosen line", "end", "tried"],
             told=told,
-            size=number("visits", "visits", scale={"range": [20, 320]}),
+            size=number("visits", "visits", scale={"range": [20, 320]}, legend=None),
         ),
         table=table(
             rows,
@@ -151,16 +152,17 @@ def lineage(born: Sequence[Born]) -> Chart | None:
     told = tips(version="version", kind="standing", score="score", tasks="verdicts", place="made in")
     best = max((item for item in born if item.score is not None), key=lambda b: b.score or 0.0, default=None)
     top = f"; the highest score {best.score:.3g} has {best.version}" if best else ""
+    generations = max(spot.depth for spot in layout(before)) + 1
     return Chart(
         name="lineage",
         title="Lineage of policies",
-        summary=f"{len(born)} policies in {max(s.depth for s in layout(before)) + 1} generations{top}.",
+        summary=f"{len(born)} policies in {generations} generations{top}. Larger: a higher score.",
         spec=_graph(
             rows,
             before,
             order=["start", "kept", "adopted", "tried"],
             told=told,
-            size=number("score", "score", scale={"range": [20, 260]}),
+            size=number("score", "score", scale={"range": [20, 260]}, legend=None),
         ),
         table=table(
             rows,

@@ -69,18 +69,19 @@ def score_curve(base: Interval | None, rounds: Sequence[Round]) -> Chart | None:
 def pass_rates(rounds: Sequence[Round]) -> Chart | None:
     """pass@1 and pass@k of the attempts at training tasks: exploitation, exploration, and their gap."""
     seen = [(item.round, item.exploration) for item in rounds if item.exploration is not None]
+    many = any(found.k > 1 for _, found in seen)
     rows: list[Row] = [
         {"round": at, "kind": kind, "rate": rate, "k": found.k}
         for at, found in seen
         for kind, rate in (("pass@1", found.pass_at_1), ("pass@k", found.pass_at_k))
-        if rate is not None
+        if rate is not None and (many or kind == "pass@1")
     ]
-    if not rows:
+    if len({row["round"] for row in rows}) < 2:
         return None
     gaps: list[Row] = [
         {"round": at, "one": s.pass_at_1, "many": s.pass_at_k, "k": s.k, "gap": s.pass_at_k - s.pass_at_1}
         for at, s in seen
-        if s.pass_at_1 is not None and s.pass_at_k is not None
+        if many and s.pass_at_1 is not None and s.pass_at_k is not None
     ]
     band = mark(
         "area",
@@ -103,20 +104,27 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
     gap = f"; the gap is {last:.1%} in the last round" if isinstance(last, float) else ""
     return Chart(
         name="pass-rates",
-        title="Exploitation and exploration: pass@1 and pass@k on training tasks",
-        summary="Chance that one attempt, and that one of k attempts, is right, "
+        title=f"Exploitation and exploration: {'pass@1 and pass@k' if many else 'pass@1'} on training tasks",
+        summary=f"Chance that one attempt{', and that one of k attempts,' if many else ''} is right, "
         f"over {len(seen)} rounds{gap}.",
         spec=spec(rows, {"data": {"values": gaps}, **band}, line),
-        table=table(gaps or rows, round="round", one="pass@1", many="pass@k", k="k", gap="gap"),
+        table=table(gaps, round="round", one="pass@1", many="pass@k", k="k", gap="gap")
+        if gaps
+        else table(rows, round="round", rate="pass@1"),
     )
 
 
 def variety(rounds: Sequence[Round]) -> list[Chart]:
-    """How various the attempts are: one small chart a measure that is known and not always 0."""
+    """How various the attempts are: one small chart a measure that says something.
+
+    Left out is what is unknown or always 0, and the variety of groups where each has one attempt.
+    """
+    grouped = any(item.exploration and item.exploration.k > 1 for item in rounds)
     found = []
     for number_of, (title, (read, form)) in enumerate(VARIETY.items()):
         values = [(item.round, read(item.exploration) if item.exploration else None) for item in rounds]
-        if any(value for _, value in values) and _known(values) > 1:
+        alone = title.startswith("distinct") and not grouped
+        if any(value for _, value in values) and _known(values) > 1 and not alone:
             found.append(trend(f"variety-{number_of}", title, values, form=form))
     return found
 

@@ -53,13 +53,12 @@ def usage(used: Mapping[Purpose, Usage], limits: Budget) -> Chart | None:
         "color": kind_of("purpose", None, PURPOSES),
         "tooltip": tips(meter="meter", purpose="account", amount="amount"),
     }
-    method = used.get(Purpose.METHOD, Usage())
     meters = len({row["meter"] for row in rows})
     return Chart(
         name="usage",
         title="Use of resources by account",
-        summary=f"The method used {method.sampled_tokens:,} sampled and {method.trained_tokens:,} trained "
-        "tokens; preparation, evaluation and controls are metered apart.",
+        summary=f"The method used {_amounts(used.get(Purpose.METHOD, Usage()))}; preparation, evaluation and "
+        "controls are metered apart.",
         spec=spec(rows, mark("bar", encoding), height=max(60, 34 * meters)),
         table=table(rows, meter="meter", purpose="account", amount="amount", limit="limit of the method"),
     )
@@ -144,3 +143,10 @@ def time_spent(worked: Sequence[Worked]) -> Chart | None:
             model="in the model",
         ),
     )
+
+
+def _amounts(spent: Usage) -> str:
+    known = [
+        f"{amount:,} {meter.replace('_', ' ')}" for meter, amount in spent.model_dump().items() if amount
+    ]
+    return ", ".join(known) or "nothing that is metered"
