@@ -28,7 +28,12 @@ _COMMANDS = {
 
 def build(words: Sequence[str]) -> App:
     """The application; of all recipes only the one that is named in `words` is imported."""
-    app = App(name="sharpen", help=sharpen.__doc__, version=sharpen.__version__)
+    app = App(
+        name="sharpen",
+        help=sharpen.__doc__,
+        version=sharpen.__version__,
+        suppress_keyboard_interrupt=False,
+    )
     app.command(_run_app(words))
     for name, (target, summary) in _COMMANDS.items():
         app.command(f"sharpen.cli.{target}", name=name, help=summary)
