@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 from anyio import sleep, to_thread
@@ -20,13 +22,15 @@ from sharpen.report.charts.theme import BY_STYLE_SHEET, theme
 from sharpen.ui import attempts, graphs
 from sharpen.ui.comparing import compare
 from sharpen.ui.control import Asked, Control
-from sharpen.ui.desk import Desk, charts, configured, facts, steps
+from sharpen.ui.desk import Desk, charts, configured, steps
 from sharpen.ui.guard import Guard
-from sharpen.ui.shelf import Card, Shelf, State
+from sharpen.ui.shelf import Card, Shelf, State, stamp_of
 
 STATIC = Path(__file__).with_name("static")
-EVERY = 0.5
-"""Seconds between two looks at what somebody is watching."""
+EVERY = 1.0
+"""Seconds between two looks at what somebody is watching, if no file of it has changed."""
+GLANCE = 0.05
+"""Seconds between two looks at whether a file has."""
 PAGE = 100
 """Runs of a page of the list."""
 
@@ -116,7 +120,7 @@ def _lists(app: FastAPI, shelf: Shelf, desk: Desk) -> None:
             if now != last:
                 yield ServerSentEvent(raw_data=now.decode())
                 last = now
-            await sleep(2 * EVERY)
+            await sleep(EVERY)
 
     @app.get("/api/compare")
     def side_by_side(run: Annotated[list[str], Query(max_length=8)]) -> Response:
@@ -132,7 +136,7 @@ def _matches(card: Card, words: list[str]) -> bool:
 def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
     def told(run: str) -> bytes:
         folder = shelf.folder(run)
-        return encode(facts(desk.run(folder), shelf.card(run), control.failed(folder)))
+        return desk.run(folder).tell(partial(shelf.card, run), partial(control.failed, folder))
 
     @app.get("/api/run")
     def one(run: Name) -> Response:
@@ -140,17 +144,8 @@ def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
 
     @app.get("/api/run/events", response_class=EventSourceResponse)
     async def events(run: Name) -> AsyncIterator[ServerSentEvent]:
-        last = b""
-        while True:
-            try:
-                now = await to_thread.run_sync(told, run)
-            except SharpenError as error:
-                yield ServerSentEvent(event="gone", raw_data=json.dumps(str(error)))
-                return
-            if now != last:
-                yield ServerSentEvent(raw_data=now.decode())
-                last = now
-            await sleep(EVERY)
+        async for event in _news(shelf.folder(run), partial(told, run)):
+            yield event
 
     @app.get("/api/run/charts")
     def pictures(run: Name) -> Response:
@@ -163,6 +158,24 @@ def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
     @app.get("/api/run/steps")
     def journal(run: Name, before: Number = 0) -> Response:
         return _json(steps(shelf.folder(run), before))
+
+
+async def _news(folder: Path, told: Callable[[], bytes]) -> AsyncIterator[ServerSentEvent]:
+    """What is told of a run, again and again when it has changed; ends when the run is gone."""
+    last, seen, until = b"", None, 0.0
+    while True:
+        stamp = stamp_of(folder)
+        if stamp != seen or monotonic() >= until:
+            seen, until = stamp, monotonic() + EVERY
+            try:
+                now = await to_thread.run_sync(told)
+            except SharpenError as error:
+                yield ServerSentEvent(event="gone", raw_data=json.dumps(str(error)))
+                return
+            if now != last:
+                yield ServerSentEvent(raw_data=now.decode())
+                last = now
+        await sleep(GLANCE)
 
 
 def _attempts(app: FastAPI, shelf: Shelf, desk: Desk) -> None:

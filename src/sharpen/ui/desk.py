@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from sharpen.core.budget import Budget, Purpose, Usage
 from sharpen.core.errors import SharpenError
-from sharpen.core.records import Record
+from sharpen.core.records import Record, encode
 from sharpen.core.tail import Tail
 from sharpen.experiment.manifest import Manifest, read_manifest
 from sharpen.experiment.result import Result
@@ -27,8 +27,12 @@ from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
 
 OPEN = 32
 """Runs that are kept open; the one that was not looked at for the longest time is forgotten."""
-FRESH = 0.3
-"""Seconds for which what was read last is told again: however many look, a run is read this often."""
+FRESH = 0.1
+"""Seconds for which what was told last is told again, however many ask."""
+SHARE = 25
+"""Telling that took a second is followed by so many seconds without any: a page that is followed takes at
+most a twenty-fifth of a core. While a long journal is read for the first time it takes half a core.
+"""
 PATIENCE = 0.2
 """Seconds for which one look may go on reading a journal."""
 WARNINGS = 50
@@ -43,19 +47,34 @@ class Opened:
         self.folder = folder
         self.watch = Watch(folder)
         self.pairing = Pairing(self.watch.tail, self.watch.store)
-        self._looking = threading.Lock()
-        self._looked = 0.0
+        self._telling = threading.Lock()
+        self._again = 0.0
+        self._told = b""
         self._seen: Progress | None = None
         self._manifest: Manifest | None = None
         self._result: tuple[int, Result] | None = None
 
     def look(self) -> Progress:
-        """What is known of the run, at most `FRESH` seconds old; Damaged if it cannot be read."""
-        with self._looking:
-            if self._seen is None or time.monotonic() - self._looked > FRESH:
+        """What is known of the run; Damaged if it cannot be read."""
+        if self._seen is None:
+            self._seen = self.watch.progress(PATIENCE)
+        return self._seen
+
+    def tell(self, card: Callable[[], Card], failed: Callable[[], str | None]) -> bytes:
+        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
+        with self._telling:
+            begin, worked = time.monotonic(), time.thread_time()
+            if begin < self._again:
+                return self._told
+            shown = card()
+            if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
-                self._looked = time.monotonic()
-            return self._seen
+            self._told = encode(facts(self, shown, failed()))
+            worked = time.thread_time() - worked
+            seen = self._seen
+            behind = seen is not None and (seen.added < seen.rows or seen.waiting > 1)
+            self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
+            return self._told
 
     def manifest(self) -> Manifest | None:
         """What the run was asked to do."""

@@ -59,6 +59,7 @@ class RoundReader:
         self._stale: set[int] = set()
         self._known: dict[int, Round] = {}
         self._last = 0
+        self._added: tuple[Round, ...] = ()
         self.base_val: Interval | None = None
         """Validation score of the policy that stood at the first gate, once that is read."""
 
@@ -78,6 +79,8 @@ class RoundReader:
 
     def read(self, until: float) -> None:
         """Read rounds with something new, until a time of the monotonic clock."""
+        if not self._stale:
+            return
         while self._stale and time.monotonic() < until:
             number = max(self._stale)
             self._known[number] = self._round(self._noted[number])
@@ -85,9 +88,13 @@ class RoundReader:
             if len(self._known) > KEPT:
                 self._stale.clear()
                 del self._known[min(self._known)]
+        self._added = self._added_up()
 
     def known(self) -> tuple[Round, ...]:
         """Rounds that have been read, in order, with the method's use up to and including each."""
+        return self._added
+
+    def _added_up(self) -> tuple[Round, ...]:
         total, found = Usage(), []
         for _, item in sorted(self._known.items()):
             total = total + item.usage

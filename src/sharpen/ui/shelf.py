@@ -58,7 +58,7 @@ class Card(Record):
     """Why it cannot be read."""
 
 
-class _Stamp(NamedTuple):
+class Stamp(NamedTuple):
     """When the files of a run changed last, in nanoseconds; 0 for one that is not there, or is empty."""
 
     journal: int
@@ -77,7 +77,7 @@ class Shelf:
         self._looking = threading.Lock()
         self._folders: dict[str, Path] = {}
         self._looked = 0.0
-        self._cards: dict[str, tuple[_Stamp, Card]] = {}
+        self._cards: dict[str, tuple[Stamp, Card]] = {}
 
     def folder(self, name: str) -> Path:
         """The folder of a run that was found; BadInput for any other name."""
@@ -105,7 +105,7 @@ class Shelf:
             return self._folders
 
     def _card(self, name: str, folder: Path, holders: Holders) -> Card:
-        stamp = _stamp(folder)
+        stamp = stamp_of(folder)
         known, card = self._cards.get(name, (None, Card(name=name, state=State.EMPTY)))
         if known != stamp:
             card = _read(name, folder, stamp)
@@ -126,8 +126,9 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
             yield from _runs_below(path, depth - 1)
 
 
-def _stamp(folder: Path) -> _Stamp:
-    return _Stamp(
+def stamp_of(folder: Path) -> Stamp:
+    """What changes whenever a run's files do; cheap to ask for."""
+    return Stamp(
         *(_changed(folder / name) for name in ("journal.sqlite", "journal.sqlite-wal", "result.json"))
     )
 
@@ -141,7 +142,7 @@ def _changed(path: Path) -> int:
     return found.st_mtime_ns if found.st_size else 0
 
 
-def _read(name: str, folder: Path, stamp: _Stamp) -> Card:
+def _read(name: str, folder: Path, stamp: Stamp) -> Card:
     changed = max(stamp) / 1e9
     try:
         manifest = read_manifest(folder)

@@ -75,11 +75,13 @@ function overview(name, body, signal) {
   signal.addEventListener("abort", () => plots.close());
   const newest = h("section", { "aria-label": "Newest steps" });
   fill(body, now, h("section", { "aria-label": "Charts" }, box), newest);
-  let [drawn, drawing] = ["", false];
+  let [drawn, drawing, steps] = ["", false, 0];
+  // Drawing takes longer than anything else here: again when a round or the run has ended, else now and then.
   const redraw = async (known) => {
-    const stamp = `${known.added}|${known.waiting}|${known.rounds}|${known.card.state}`;
-    if (drawing || stamp === drawn) return;
-    [drawing, drawn] = [true, stamp];
+    const stamp = `${known.rounds}|${known.waiting > 1}|${known.card.state}`;
+    const late = known.added !== steps && Date.now() - last > 10000;
+    if (drawing || (stamp === drawn && !late)) return;
+    [drawing, drawn, steps, last] = [true, stamp, known.added, Date.now()];
     try {
       await plots.update(await get("run/charts", { run: name }, signal));
       // A long journal is drawn again and again while it is read: leave the browser time for other things.
@@ -90,11 +92,11 @@ function overview(name, body, signal) {
     drawing = false;
     if (!signal.aborted && latest !== known) redraw(latest);
   };
-  let latest = null;
-  return (known) => { latest = known; fill(now, present(known)); fill(newest, steps(name, known)); redraw(known); };
+  let [latest, last] = [null, 0];
+  return (known) => { latest = known; fill(now, present(known)); fill(newest, newestSteps(name, known)); redraw(known); };
 }
 
-function steps(name, known) {
+function newestSteps(name, known) {
   return [h("h2", {}, "Newest steps"), stepTable(known.newest), h("p", {}, h("a", { href: runAddress(name, "journal") }, "The whole journal"))];
 }
 
