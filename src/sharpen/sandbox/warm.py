@@ -1,0 +1,240 @@
+"""Warm servers: processes without any of our memory that fork a child per program (see launch.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sharpen.core.errors import Unavailable
+from sharpen.sandbox import landlock, seccomp
+from sharpen.sandbox.backends import wrapped
+from sharpen.sandbox.limits import Backend, Level
+from sharpen.sandbox.walls import import_paths, rules, shown
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+PATIENCE = 60.0
+"""Seconds a server may take to answer."""
+REMEDY = "`sharpen doctor` says which wall is missing; `sharpen attack sandbox` tries them all"
+_LONGEST = 1 << 16
+_PRELOAD = ("bisect", "collections", "functools", "heapq", "io", "itertools", "math", "re", "typing")
+
+
+class Kind(NamedTuple):
+    """What distinguishes servers."""
+
+    level: Level = Level.WALLED
+    packages: bool = False
+    backend: Backend = Backend.KERNEL
+
+
+class Pipes(NamedTuple):
+    """Our ends of a program's pipes."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    result: int
+    ready: int
+
+
+class Order(NamedTuple):
+    """What a server is asked to run."""
+
+    folder: Path
+    entry: str
+    limits: Sequence[int]
+    """Bytes of memory, seconds of processor time, bytes of a file, number of handles."""
+    result: bool
+    """Whether the program gets a pipe for results."""
+
+
+class Server:
+    """One server process; it runs one program at a time."""
+
+    def __init__(self, kind: Kind) -> None:
+        """Start it; raises Unavailable if it cannot wall itself in as the kind wants."""
+        self.kind = kind
+        self.base = Path(tempfile.mkdtemp(prefix="sharpen-box-")).resolve()
+        self.home = self.base / "home"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(PATIENCE)
+        try:
+            for folder in (self.home, self.base / "root"):
+                folder.mkdir()
+            self._start(theirs)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _start(self, theirs: socket.socket) -> None:
+        # Everything `-I` does except to forget the hash seed, which keeps runs alike.
+        python = [sys.executable, "-sSPB", "-X", "utf8", os.fspath(LAUNCHER), str(theirs.fileno())]
+        try:
+            self.process = subprocess.Popen(
+                wrapped(self.kind.backend, python, self.home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={"PYTHONHASHSEED": "0"},
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"no process could be started: {error}", remedy="end other processes"
+            ) from error
+        theirs.close()
+        self._say(self._walls())
+        self.heard()
+
+    def _walls(self) -> dict[str, Any]:
+        walled = self.kind.level is not Level.BASE
+        allowed = landlock.known_rights() if walled else 0
+        paths = rules(self.home, packages=self.kind.packages) if walled else ()
+        return {
+            "walls": walled,
+            "isolate": self.kind.level is Level.ISOLATED and self.kind.backend is Backend.KERNEL,
+            "root": os.fspath(self.base / "root"),
+            "home": os.fspath(self.home),
+            "shown": shown(),
+            "ruleset": landlock.ruleset().hex() if walled else "",
+            "rules": [(os.fspath(path), rights & allowed) for path, rights in paths],
+            "read": landlock.READ & allowed,
+            "own": landlock.OWN & allowed,
+            "filter": seccomp.program(seccomp.machine() or "").hex() if walled else "",
+            "preload": _PRELOAD,
+            "paths": import_paths() if self.kind.packages else (),
+        }
+
+    def run(self, order: Order) -> Child:
+        """Fork a child for a program; the one before must be over."""
+        ours, theirs = _pipes()
+        said = {
+            "folder": os.fspath(order.folder),
+            "entry": order.entry,
+            "limits": tuple(order.limits),
+            "result": order.result,
+        }
+        try:
+            self._say(said, theirs)
+            told, handles = self.heard()
+        except BaseException:
+            _close(ours)
+            raise
+        finally:
+            _close(theirs)
+        return Child(self, int(told["pid"]), handles[0], ours)
+
+    def _say(self, said: dict[str, Any], handles: Sequence[int] = ()) -> None:
+        try:
+            socket.send_fds(self._control, [json.dumps(said).encode()], list(handles))
+        except OSError as error:
+            raise self._gone() from error
+
+    def heard(self) -> tuple[dict[str, Any], list[int]]:
+        """The server's next message and the handles that came with it."""
+        try:
+            said, handles, _, _ = socket.recv_fds(self._control, _LONGEST, 1)
+        except OSError as error:
+            raise self._gone() from error
+        if not said:
+            raise self._gone()
+        told: dict[str, Any] = json.loads(said)
+        if "failed" in told:
+            raise Unavailable(f"the level {self.kind.level} is not reached: {told['failed']}", remedy=REMEDY)
+        return told, handles
+
+    def _gone(self) -> Unavailable:
+        """The server has ended or hangs; what it said last."""
+        assert self.process is not None and self.process.stderr is not None
+        self.process.kill()
+        last = self.process.stderr.read()[-300:].decode("utf-8", "replace")
+        return Unavailable(f"the sandbox did not start: {' '.join(last.split())}", remedy=REMEDY)
+
+    def close(self) -> None:
+        """End it and all that it runs, and remove its folder."""
+        self._control.close()
+        if self.process is not None:
+            self.process.kill()
+            with self.process:
+                pass
+        shutil.rmtree(self.base)
+
+
+class Child:
+    """One program: our ends of its pipes, and how to end it."""
+
+    def __init__(self, server: Server, pid: int, handle: int, pipes: Pipes) -> None:
+        self.pid, self.handle, self.pipes = pid, handle, pipes
+        self.code, self.peak = 0, 0
+        self._server = server
+
+    def end(self) -> None:
+        """Kill it if it runs still, with all that it started, and learn how it ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        told, _ = self._server.heard()
+        self.code, self.peak = int(told["code"]), int(told["peak"])
+
+    def close(self) -> None:
+        """Let go of the handles; a pipe that was closed before is -1."""
+        os.close(self.handle)
+        _close([pipe for pipe in self.pipes if pipe >= 0])
+
+
+def _pipes() -> tuple[Pipes, Sequence[int]]:
+    pairs = [os.pipe() for _ in Pipes._fields]
+    (stdin_read, stdin_write), *rest = pairs
+    return Pipes(stdin_write, *(read for read, _ in rest)), [stdin_read, *(write for _, write in rest)]
+
+
+def _close(handles: Sequence[int]) -> None:
+    for handle in handles:
+        os.close(handle)
+
+
+class Yard:
+    """The servers of this process that are idle, by kind; a server is taken, used, and given back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[Kind, list[Server]] = {}
+
+    def take(self, kind: Kind) -> Server | None:
+        """An idle server of this kind."""
+        with self._lock:
+            waiting = self._idle.get(kind)
+            return waiting.pop() if waiting else None
+
+    def give(self, server: Server) -> None:
+        """Keep a server for later."""
+        with self._lock:
+            self._idle.setdefault(server.kind, []).append(server)
+
+    def idle(self, kind: Kind) -> tuple[Server, ...]:
+        """The servers of this kind that wait for work."""
+        with self._lock:
+            return tuple(self._idle.get(kind, ()))
+
+    def clear(self) -> None:
+        """End all servers."""
+        with self._lock:
+            servers = [server for waiting in self._idle.values() for server in waiting]
+            self._idle.clear()
+        for server in servers:
+            server.close()
