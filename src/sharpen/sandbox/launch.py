@@ -97,7 +97,7 @@ def _serve(control: socket.socket, order: dict[str, Any]) -> None:
 def _attend(control: socket.socket, pid: int) -> bool:
     """Wait for the child and say how it ended; False where there is nobody left to tell."""
     ended = os.pidfd_open(pid)
-    socket.send_fds(control, [json.dumps({"pid": pid}).encode()], [ended])
+    socket.send_fds(control, [b"{}"], [ended])
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(ended, select.POLLIN)

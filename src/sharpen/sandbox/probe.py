@@ -97,6 +97,7 @@ def _tries(server: Server, secret: Path, port: int, known: str) -> list[str]:
     program = "".join(f"{name} = {value!r}\n" for name, value in facts.items()) + _TRIES
     with folder_with({"try.py": program.encode()}, server.home) as folder:
         child = server.run(Order(folder, "try.py", _AMOUNTS, False))
+        number = child.pid
         watch = Watch(child, folder, _LIMITS, None)
         try:
             watch.attend(b"")
@@ -106,6 +107,6 @@ def _tries(server: Server, secret: Path, port: int, known: str) -> list[str]:
     *found, last = ran.stdout.splitlines() or [""]
     if ran.status is not Status.OK or not last.startswith(f"end {known[::-1]} "):
         return [f"the trial ended early ({ran.reason or ran.status})", *found]
-    if server.kind.level is Level.ISOLATED and last.endswith(f" {child.pid}"):
+    if server.kind.level is Level.ISOLATED and last.endswith(f" {number}"):
         return [*found, "it has the number that it has outside"]
     return found

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sharpen.core.errors import Unavailable
 from sharpen.sandbox import landlock, seccomp
-from sharpen.sandbox.backends import wrapped
+from sharpen.sandbox.backends import DOOR, end, start
 from sharpen.sandbox.limits import Backend, Level
 from sharpen.sandbox.walls import import_paths, rules, shown
 
@@ -68,39 +69,59 @@ class Server:
         self.base = Path(tempfile.mkdtemp(prefix="sharpen-box-")).resolve()
         self.home = self.base / "home"
         self.process: subprocess.Popen[bytes] | None = None
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(PATIENCE)
+        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            for folder in (self.home, self.base / "root"):
+            for folder in (self.home, self.base / "root", self.base / DOOR):
                 folder.mkdir()
-            self._start(theirs)
+            self._control = self._start()
+            self._control.settimeout(PATIENCE)
+            self._say(self._walls())
+            self.heard()
         except BaseException:
             self.close()
             raise
-        finally:
-            theirs.close()
 
-    def _start(self, theirs: socket.socket) -> None:
+    def _start(self) -> socket.socket:
+        """The process, and the socket on which it listens."""
+        if self.kind.backend is Backend.DOCKER:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+                door.bind(os.fspath(self.base / DOOR / "socket"))
+                door.listen()
+                self._open(os.fspath(self.base / DOOR / "socket"), ())
+                return self._entered(door)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._open(str(theirs.fileno()), (theirs.fileno(),))
+        return ours
+
+    def _open(self, where: str, handles: Sequence[int]) -> None:
         # Everything `-I` does except to forget the hash seed, which keeps runs alike.
-        python = [sys.executable, "-sSPB", "-X", "utf8", os.fspath(LAUNCHER), str(theirs.fileno())]
+        python = [sys.executable, "-sSPB", "-X", "utf8", os.fspath(LAUNCHER), where]
+        started = start(self.kind.backend, python, self.base, self.home)
         try:
             self.process = subprocess.Popen(
-                wrapped(self.kind.backend, python, self.home),
+                started.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
-                env={"PYTHONHASHSEED": "0"},
-                pass_fds=(theirs.fileno(),),
+                env=started.environment,
+                pass_fds=handles,
                 start_new_session=True,
             )
         except OSError as error:
             raise Unavailable(
                 f"no process could be started: {error}", remedy="end other processes"
             ) from error
-        theirs.close()
-        self._say(self._walls())
-        self.heard()
+
+    def _entered(self, door: socket.socket) -> socket.socket:
+        assert self.process is not None
+        door.settimeout(0.5)
+        late = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < late:
+            with contextlib.suppress(TimeoutError):
+                return door.accept()[0]
+        raise self._gone()
 
     def _walls(self) -> dict[str, Any]:
         walled = self.kind.level is not Level.BASE
@@ -132,13 +153,13 @@ class Server:
         }
         try:
             self._say(said, theirs)
-            told, handles = self.heard()
+            _, handles = self.heard()
         except BaseException:
             _close(ours)
             raise
         finally:
             _close(theirs)
-        return Child(self, int(told["pid"]), handles[0], ours)
+        return Child(self, handles[0], ours)
 
     def _say(self, said: dict[str, Any], handles: Sequence[int] = ()) -> None:
         try:
@@ -173,16 +194,23 @@ class Server:
             self.process.kill()
             with self.process:
                 pass
+            end(self.kind.backend, self.base)
         shutil.rmtree(self.base)
 
 
 class Child:
     """One program: our ends of its pipes, and how to end it."""
 
-    def __init__(self, server: Server, pid: int, handle: int, pipes: Pipes) -> None:
-        self.pid, self.handle, self.pipes = pid, handle, pipes
+    def __init__(self, server: Server, handle: int, pipes: Pipes) -> None:
+        self.handle, self.pipes = handle, pipes
         self.code, self.peak = 0, 0
         self._server = server
+
+    @property
+    def pid(self) -> int:
+        """Its number as we see it, whatever namespace it lives in; -1 when it is over."""
+        with open(f"/proc/self/fdinfo/{self.handle}") as facts:
+            return next(int(line[4:]) for line in facts if line.startswith("Pid:"))
 
     def end(self) -> None:
         """Kill it if it runs still, with all that it started, and learn how it ended."""
