@@ -15,7 +15,7 @@ from sharpen.sandbox.folder import folder_with, read_kept
 from sharpen.sandbox.limits import AS_USUAL, Backend, Hold, Level, Limits, Ran, Status
 from sharpen.sandbox.probe import require_held
 from sharpen.sandbox.walls import missing_walls
-from sharpen.sandbox.warm import REMEDY, Kind, Order, Server, Yard
+from sharpen.sandbox.warm import REMEDY, Kind, Order, Server, Yard, remove_orphans
 from sharpen.sandbox.watch import Watch
 
 __all__ = ["Backend", "Hold", "Level", "Limits", "Ran", "Status", "reached", "run_python"]
@@ -108,6 +108,7 @@ def _tried(server: Server) -> Server:
 @cache
 def _yard(process: int) -> Yard:
     """This process's servers; a fork of it has its own."""
+    remove_orphans()
     yard = Yard()
     atexit.register(yard.clear)
     return yard

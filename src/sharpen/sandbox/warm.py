@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ PATIENCE = 60.0
 """Seconds a server may take to answer."""
 REMEDY = "`sharpen doctor` says which wall is missing; `sharpen attack sandbox` tries them all"
 _LONGEST = 1 << 16
+_PREFIX, _OWNER = "sharpen-box-", "owner"
 _PRELOAD = ("bisect", "collections", "functools", "heapq", "io", "itertools", "math", "re", "typing")
 
 
@@ -66,8 +68,10 @@ class Server:
     def __init__(self, kind: Kind) -> None:
         """Start it; raises Unavailable if it cannot wall itself in as the kind wants."""
         self.kind = kind
-        self.base = Path(tempfile.mkdtemp(prefix="sharpen-box-")).resolve()
+        self.base = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
         self.home = self.base / "home"
+        self._owner = os.open(self.base / _OWNER, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(self._owner, fcntl.LOCK_EX)
         self.process: subprocess.Popen[bytes] | None = None
         self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -196,6 +200,25 @@ class Server:
                 pass
             end(self.kind.backend, self.base)
         shutil.rmtree(self.base)
+        os.close(self._owner)
+
+
+def remove_orphans() -> None:
+    """Remove the folders of servers whose owner was killed; those in use are locked by theirs."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            owner = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            # Another user's, or one that is just being made.
+            continue
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(owner)
 
 
 class Child:
