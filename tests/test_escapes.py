@@ -13,7 +13,7 @@ import pytest
 
 import sharpen
 from sharpen.attacks.broken import refusal
-from sharpen.attacks.escapes import Escape, Held, attack_sandbox, escapes, harm_without
+from sharpen.attacks.escapes import Held, attack_sandbox, escapes, harm_without
 from sharpen.sandbox.limits import Backend, Hold
 from sharpen.sandbox.walls import protections
 
@@ -58,11 +58,9 @@ def test_a_broken_sandbox_refuses(name: str) -> None:
     assert refused, why
 
 
-@pytest.mark.parametrize(
-    "escape", [one for one in escapes() if one.id in {"S1", "S7", "S24", "S38"}], ids=str
-)
-def test_the_outside_sees_harm(escape: Escape) -> None:
-    assert harm_without(escape)
+@pytest.mark.parametrize("id", ["S1", "S7", "S24", "S38"])
+def test_the_outside_sees_harm(id: str) -> None:
+    assert harm_without(next(one for one in escapes() if one.id == id))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="is an ordinary user already")
@@ -75,7 +73,8 @@ def test_no_program_of_an_ordinary_user_gets_out() -> None:
     ids = [one.id for one in FEW]
     program = (
         "import os, sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "from sharpen.attacks.escapes import attack_sandbox, escapes\nfrom sharpen.sandbox.limits import Hold\n"
+        "from sharpen.attacks.escapes import attack_sandbox, escapes\n"
+        "from sharpen.sandbox.limits import Hold\n"
         f"rows = attack_sandbox(Hold(), [one for one in escapes() if one.id in {ids}])\n"
         "print(os.getuid(), {row.held.value for row in rows}, [row.detail for row in rows if row.detail])"
     )
