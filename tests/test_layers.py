@@ -18,6 +18,7 @@ LAYERS = [
     {"tasks", "environments", "models"},
     {"actors", "search", "curation", "learners", "stores", "verifiers", "judges", "monitors"},
     {"recipes"},
+    {"attacks"},
     {"experiment"},
     {"report"},
     {"ui"},
