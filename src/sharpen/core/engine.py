@@ -13,7 +13,7 @@ from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage
 from sharpen.core.errors import BadInput, Mismatch
-from sharpen.core.gate import GateRule
+from sharpen.core.gate import GateRule, Spending
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.past import Past
 from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
@@ -124,6 +124,8 @@ class Engine:
     test_temperature: float = 0.0
     """At which policies are scored."""
     gate: GateRule = field(default_factory=GateRule)
+    spending: Spending = field(default_factory=Spending)
+    """Where the sequential test of the gates stands; it follows from the reports in the journal."""
     budget: Budget = field(default_factory=Budget)
     chunk_rows: int = 256
     """Attempts per journal row; batch shapes follow from it, so it is part of a run's identity."""

@@ -300,7 +300,10 @@ class Scope:
         return updated.policy
 
     def gate(self, candidate: Policy, *, incumbent: Policy, tasks: Sequence[Task]) -> Policy:
-        """Compare on validation tasks; return the policy that goes on. What is returned last is kept."""
+        """Compare on validation tasks; return the policy that goes on. What is returned last is kept.
+
+        All comparisons of a run share one level; see sharpen.core.gate.
+        """
         engine = self._engine
         measured = Purpose.METHOD if engine.gate.mode is GateMode.ENFORCE else Purpose.EVALUATION
         old, new = (
@@ -310,11 +313,14 @@ class Scope:
         report: GateReport = engine.step(
             self._key("gate"),
             "gate",
-            [engine.gate, versions, old.values, new.values],
+            [engine.gate, versions, old.values, new.values, engine.spending],
             GateReport,
             measured,
-            lambda: Done(engine.gate.decide(old.values, new.values, versions=versions)),
+            lambda: Done(
+                engine.gate.decide(old.values, new.values, versions=versions, spent=engine.spending)
+            ),
         )
+        engine.spending = report.spending
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
 
