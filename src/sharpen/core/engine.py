@@ -21,6 +21,7 @@ from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
 from sharpen.core.verdict import Verdict
+from sharpen.core.watch import Watcher
 
 Read = Callable[[str], bytes]
 """SHA-256 of a stored file -> its bytes."""
@@ -142,6 +143,8 @@ class Engine:
     """A run whose model work is taken over where it is the same; its use is charged, its time is not."""
     workflows: dict[Workflow, Procedure] = field(default_factory=dict)
     """The procedures that policies of this run name."""
+    watchers: Sequence[Watcher] = ()
+    """They warn through the scope of what they see."""
 
     def __post_init__(self) -> None:
         self._timed = Timing()
