@@ -61,7 +61,8 @@ class Questions:
 
     def within(self, text: str) -> list[Leak]:
         """The questions in a text, in order of their places."""
-        said, leaks = words(text), {}
+        said = words(text)
+        leaks: dict[int, bool] = {}
         for length in self._lengths:
             for start in range(len(said) - length + 1):
                 place = self._places.get(said[start : start + length])
@@ -152,12 +153,12 @@ def _files(it: Scope, artifact: Artifact) -> Iterator[str]:
 def texts_in(data: bytes) -> str:
     """All texts in a file: names and values of JSON or JSON lines, else the whole."""
     text = data.decode("utf-8", "replace")
-    found = _strings(text)
-    if found is None:
-        lines = [_strings(line) for line in text.splitlines() if line.strip()]
-        known = [line for line in lines if line is not None]
-        found = known if known and len(known) == len(lines) else text
-    return found if isinstance(found, str) else "\n".join(found)
+    whole = _strings(text)
+    if whole is not None:
+        return whole
+    lines = [_strings(line) for line in text.splitlines() if line.strip()]
+    known = [line for line in lines if line is not None]
+    return "\n".join(known) if known and len(known) == len(lines) else text
 
 
 def _strings(text: str) -> str | None:
