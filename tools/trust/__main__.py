@@ -2,9 +2,9 @@
 
     python -m trust [PIECE ...] [--seconds N] [--again]
 
-Every finished unit is one entry of results/trust/PIECE.json; a call goes on where the last one stopped, or was
-killed. After each call the tables of docs/durability.md are written anew from these files. Exit status 1 if any
-unit is not as it should be.
+Every finished unit is one entry of results/trust/PIECE.json; a call goes on where the last one stopped, or
+was killed. After each call the tables of docs/durability.md are written anew from these files. Exit status 1
+unless every unit is done and as it should be.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def read(piece: str) -> Rows:
 def commit() -> str:
     """The commit that is tested, with a mark if files were changed since."""
     said = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"], capture_output=True, text=True
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"],
+        capture_output=True,
+        text=True,
     )
     return said.stdout.strip() or "unknown"
 
@@ -68,7 +70,12 @@ def go_on(piece: str, module: Any, until: float, *, again: bool) -> bool:
         began = time.monotonic()
         facts = module.work(unit)
         seconds = round(time.monotonic() - began, 1)
-        rows[unit] = {**facts, "seconds": seconds, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
+        rows[unit] = {
+            **facts,
+            "seconds": seconds,
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "commit": commit(),
+        }
         ordered = {name: rows[name] for name in units if name in rows}
         write_atomic(RESULTS / f"{piece}.json", json.dumps(ordered, indent=1).encode() + b"\n")
         print(f"{piece:10} {len(ordered):4}/{len(units)}  {unit}: {facts}  {seconds} s", flush=True)
