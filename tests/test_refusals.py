@@ -13,11 +13,8 @@ from sharpen.core.seeds import random_for
 
 CHOSEN = (
     "seed",
-    "setting of the recipe",
     "answers in the task file",
-    "code of the recipe",
     "a weight's last bit",
-    "release of a package",
     "first row taken out",
     "manifest in the store",
 )
