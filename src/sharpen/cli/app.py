@@ -20,6 +20,7 @@ _COMMANDS = {
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
+    "bench": ("bench:bench", "Measure speed side by side with peers and with the machine's limits."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 
