@@ -85,15 +85,12 @@ def _respelt(kind: int, whole: int, a: int, b: int) -> str:
 def numbers(count: int) -> list[tuple[Task, str]]:
     """Questions with whole numbers for answers, in groups; half of the responses are right."""
     forms = (
-        "#### {}",
-        "So we get {} in the end.\nThe answer is {}.",
-        "Adding both:\n12+{}\n= {}",
-        "\\boxed[{}]",
+        "#### {0}",
+        "So we get {0} in the end.\nThe answer is {0}.",
+        "Adding both:\n12+{0}\n#### {0}",
+        "\\boxed{{{0}}}",
     )
-    forms = tuple(form.replace("[", "{{").replace("]", "}}") for form in forms)
-    return [
-        (_task(str(n // GROUP)), forms[n % 4].format(*[n // GROUP + n // 4 % 2] * 2)) for n in range(count)
-    ]
+    return [(_task(str(n // GROUP)), forms[n % 4].format(n // GROUP + n // 4 % 2)) for n in range(count)]
 
 
 def judge(answer: Answer) -> float:

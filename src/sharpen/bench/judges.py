@@ -27,6 +27,7 @@ def run(*, quick: bool) -> list[Row]:
     count, repeats = (400, 1) if quick else (10_000, 3)
     cores = len(os.sched_getaffinity(0))
     with JudgePool(workers=cores) as pool:
+        open_verifier("math", pool=pool)
         pool.map(judge, mixture(CHUNK * cores, poisoned=False), deadline=60)
         rows = _checks(pool, count, repeats)
         healthy = _serial(mixture(count, poisoned=False))

@@ -53,11 +53,11 @@ class Limits(NamedTuple):
         weights = model.parameters * model.module.dtype.itemsize
         moved = rows * self.bandwidth / (weights + rows * context * kept)
         counted = 2 * model.parameters + 4 * config.num_hidden_layers * config.hidden_size * context
-        return min(moved, self.flops / counted)
+        return float(min(moved, self.flops / counted))
 
     def train(self, model: HFModel) -> float:
         """Most tokens per second through forward and backward pass."""
-        return self.flops / (6 * model.parameters)
+        return float(self.flops / (6 * model.parameters))
 
 
 def probe() -> Limits:

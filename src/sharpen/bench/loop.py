@@ -47,7 +47,9 @@ def run(model: str, *, threads: int | None, quick: bool) -> list[Row]:
         model=model,
         threads=threads,
         settings={"iterations": 2, "samples": 4, "epochs": 1},
-        **dict(zip(("train", "val", "test"), size, strict=True)),
+        train=size[0],
+        val=size[1],
+        test=size[2],
         control_samples=4,
     )
     with tempfile.TemporaryDirectory() as root:
