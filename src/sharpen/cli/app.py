@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
     "compare": ("compare:compare", "Put methods side by side at one budget, over seeds, with both controls."),
+    "bench": ("bench:bench", "Measure speed side by side with peers and with the machine's limits."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 
