@@ -84,8 +84,8 @@ class HFModel:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them."""
-        return frozenset(Capability)
+        """All that texts ask for, but no schemas."""
+        return frozenset({Capability.LOGPROBS, Capability.PREFIX, Capability.TRAIN})
 
     @property
     def eos_id(self) -> int:
