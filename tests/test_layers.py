@@ -20,6 +20,7 @@ LAYERS = [
     {"recipes"},
     {"experiment"},
     {"report"},
+    {"serve"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "peft", "scipy", "numpy", "reasoning_gym", "openai", "math_verify"}

@@ -15,6 +15,7 @@ _COMMANDS = {
     "show": ("runs:show", "Show a run's result, or every attempt at a task in it."),
     "eval": ("inspect:evaluate", "Score a model on a task."),
     "export": ("inspect:export", "Write a run's improved model as a Hugging Face folder."),
+    "serve": ("serve:serve", "Serve a run's policy, or a model, as an OpenAI-compatible endpoint."),
     "recipes": ("catalog:recipes", "List the recipes."),
     "models": ("catalog:models", "List the models."),
     "tasks": ("catalog:tasks", "List the task families."),

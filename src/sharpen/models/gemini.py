@@ -130,7 +130,7 @@ class GeminiWire:
             raise broken() from error
 
 
-def _contents(request: Request) -> list[types.ContentUnion]:
+def _contents(request: Request) -> list[types.Content]:
     from google.genai import types
 
     return [
