@@ -17,9 +17,9 @@ that none came through make no pair. A round searches many trees at once, then u
 Left out: near-duplicates, gold steps among the candidates, AB-questions, early checkpoints.
 
 Expected: right draws rise by some four points in five rounds of 72 questions (three seeds: 37 to 41 %, -0.5
-to +9), on 17 to 32 pairs a round. That step-level beats instance-level is not shown: with as many sampled tokens
-whole answers end at 46 %, SFT on right answers at 55 %. Half of the steps drawn are equal to a sibling and
-wasted, and a pair has a fifth of the trained tokens. Offline pairs and permuted Q lose.
+to +9), on 17 to 32 pairs a round. That step-level beats instance-level is not shown: with as many sampled
+tokens whole answers end at 46 %, SFT on right answers at 55 %. Half of the steps drawn are equal to a sibling
+and wasted, and a pair has a fifth of the trained tokens. Offline pairs and permuted Q lose.
 Ablation: `order = "permuted"` deals Q anew among siblings.
 """
 
