@@ -175,8 +175,13 @@ def runs(*, folder: Path = RUNS, json: Json = False) -> None:
         Where the runs are.
     """
     from sharpen.experiment.show import list_runs
+    from sharpen.ui.holders import Holders
 
-    found = list_runs(folder)
+    holders = Holders()
+    found = [
+        run.model_copy(update={"state": "running"}) if holders.of(Path(run.folder)) else run
+        for run in list_runs(folder)
+    ]
     if json:
         print_json(found)
     elif found:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,11 @@ _WIDE = 160
 """Columns that all facts need; also what there is where no terminal sets a width."""
 _LONGEST = 36
 """Characters of one cell."""
+
+
+_GIVING = ("task", "run", "model", "recipe")
+"""Columns that give way where there is not room for all."""
+_GAP, _LEAST = 3, 10
 
 
 class Column(NamedTuple):
@@ -48,15 +54,22 @@ _COLUMNS = {
 
 
 def print_runs(console: Console, runs: Sequence[RunInfo]) -> None:
-    """A row a run, each in one line; narrow terminals get fewer columns."""
+    """A row a run, of which there must be one, each in one line; narrow terminals get fewer columns."""
     if not console.is_terminal:
         console.width = max(console.width, _WIDE)
     shown = {name: column for name, column in _COLUMNS.items() if column.always or console.width >= _WIDE}
+    cells = {name: [one_line(column.read(run), _LONGEST) for run in runs] for name, column in shown.items()}
+    widths = {name: max(map(cell_len, (name, *column))) for name, column in cells.items()}
+    over = sum(widths.values()) + _GAP * len(widths) - console.width
+    for name in _GIVING:
+        given = max(0, min(over, widths.get(name, 0) - _LEAST))
+        if given:
+            widths[name], over = widths[name] - given, over - given
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, column in shown.items():
-        table.add_column(name, justify=column.justify, no_wrap=True, overflow="ellipsis")
-    for run in runs:
-        table.add_row(*(Text(one_line(column.read(run), _LONGEST)) for column in shown.values()))
+        table.add_column(name, justify=column.justify, width=widths[name], no_wrap=True, overflow="ellipsis")
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -67,7 +80,8 @@ def _ago(changed: float) -> str:
 def print_unfinished(console: Console, history: History) -> None:
     """The rounds so far of a run that has no result, and how it goes on."""
     spec = history.manifest.spec
-    console.print(f"\n{spec.recipe} on {spec.task}, {spec.model}: not finished", style="bold", markup=False)
+    head = f"{Path(spec.recipe).stem} on {spec.task}, {spec.model}: not finished"
+    console.print(f"\n{one_line(head, 400)}", style="bold", markup=False)
     print_rounds(console, Path(spec.recipe).stem, history.base_val, history.rounds)
     for text in history.warnings:
         console.print(f"{'note':<10} {one_line(text, 400)}", highlight=False, markup=False)

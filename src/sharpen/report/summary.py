@@ -15,6 +15,7 @@ from sharpen.core.verdict import Error, Rejected, Scored
 from sharpen.experiment.result import Result, Round
 from sharpen.experiment.show import ShownAttempt
 from sharpen.report.terminal import print_curve
+from sharpen.report.text import visible
 
 _RESPONSE_LIMIT = 600
 
@@ -27,7 +28,7 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
     if result.test.facts:
         console.print(_changes(result))
     for name, text in _facts(result):
-        console.print(f"{name:<10} {text}", highlight=False, markup=False)
+        console.print(visible(f"{name:<10} {text}"), highlight=False, markup=False)
     console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
     if result.weights:
         console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
@@ -171,8 +172,8 @@ def print_attempts(console: Console, shown: Sequence[ShownAttempt]) -> None:
     """Every attempt as text, with its verdict."""
     for item in shown:
         head = f"{item.step} sample {item.attempt.index}: {_verdict(item)}"
-        console.print(head, style="bold", highlight=False, markup=False)
-        console.print(_safe(item.attempt.response[:_RESPONSE_LIMIT]), highlight=False, markup=False)
+        console.print(visible(head), style="bold", highlight=False, markup=False)
+        console.print(visible(item.attempt.response[:_RESPONSE_LIMIT]), highlight=False, markup=False)
 
 
 def _verdict(item: ShownAttempt) -> str:
@@ -185,8 +186,3 @@ def _verdict(item: ShownAttempt) -> str:
             return f"unknown ({kind})"
         case None:
             return "not judged"
-
-
-def _safe(text: str) -> str:
-    """Model text without control characters, which could drive the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
