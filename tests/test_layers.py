@@ -21,8 +21,7 @@ LAYERS = [
     {"attacks"},
     {"experiment"},
     {"report"},
-    {"ui"},
-    {"bench"},
+    {"ui", "serve", "bench"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "peft", "scipy", "numpy", "reasoning_gym", "openai", "math_verify"}

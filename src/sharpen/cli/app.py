@@ -17,6 +17,7 @@ _COMMANDS = {
     "ui": ("ui:ui", "Show runs in a browser, live; stop and resume them."),
     "eval": ("inspect:evaluate", "Score a model on a task."),
     "export": ("inspect:export", "Write a run's improved model as a Hugging Face folder."),
+    "serve": ("serve:serve", "Serve a run's policy, or a model, as an OpenAI-compatible endpoint."),
     "recipes": ("catalog:recipes", "List the recipes."),
     "models": ("catalog:models", "List the models."),
     "tasks": ("catalog:tasks", "List the task families."),
