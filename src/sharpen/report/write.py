@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sharpen.core.artifact import write_atomic
 from sharpen.core.errors import BadInput, Damaged
 from sharpen.core.records import Record
+from sharpen.experiment.compare import FILE as COMPARED
 from sharpen.experiment.comparison import Comparison
 from sharpen.report.comparison_page import comparison_page
 from sharpen.report.history import read_history
@@ -16,7 +17,6 @@ from sharpen.report.page import Page, render
 from sharpen.report.run_page import run_page
 
 NAME = "report.html"
-COMPARISON = "comparison.json"
 
 
 class Written(Record):
@@ -41,7 +41,7 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
 
 def page_of(folder: Path) -> Page:
     """What there is to say of a run's or a comparison's folder."""
-    summary = folder / COMPARISON
+    summary = folder / COMPARED
     if not summary.is_file():
         return run_page(read_history(folder))
     try:
