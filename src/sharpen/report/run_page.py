@@ -13,7 +13,7 @@ from sharpen.core.verdict import Error, Rejected, Scored, Verdict, value_of
 from sharpen.experiment.result import Result, Round
 from sharpen.monitors.exploration import RIGHT
 from sharpen.report.charts import decisions, graphs, rounds, spending
-from sharpen.report.charts.base import Cell, Chart, Table
+from sharpen.report.charts.base import Cell, Chart, Table, count
 from sharpen.report.history import Example, History, Tried
 from sharpen.report.page import Contrast, Cut, Page, Picture, Section, Side, Titled
 from sharpen.report.samples import NAME as SAMPLES
@@ -49,8 +49,10 @@ def run_page(history: History) -> Page:
 
 
 def _unfinished(history: History) -> str:
-    reached = f"{len(history.rounds)} rounds" if history.rounds else "no round"
-    return f"Not finished: {reached} so far, {len(history.rows)} steps. The test split is still sealed."
+    reached = count(len(history.rounds), "round") if history.rounds else "no round"
+    opened = any(row.entry.verb == "unseal" for row in history.rows)
+    test = "The test is under way." if opened else "The test split is still sealed."
+    return f"Not finished: {reached} so far, {count(len(history.rows), 'step')}. {test}"
 
 
 def _warnings(history: History) -> tuple[str, ...]:

@@ -31,10 +31,10 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
 
     BadInput if the file cannot stand where it is wanted, SharpenError if there is no run.
     """
-    target = out or folder / NAME
+    page, target = page_of(folder), out or folder / NAME
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise BadInput("out", str(target), "cannot be a file there", remedy="give a file in a folder that is")
-    data = render(page_of(folder)).encode()
+    data = render(page).encode()
     write_atomic(target, data)
     return Written(file=target, bytes=len(data))
 
