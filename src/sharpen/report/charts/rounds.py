@@ -39,7 +39,7 @@ VARIETY: dict[str, tuple[Callable[[Exploration], float | None], str]] = {
     "entropy (nats a token)": (lambda seen: seen.entropy, ""),
     "length (tokens)": (lambda seen: seen.length, ""),
     "cut by the token limit": (lambda seen: seen.cut, ".0%"),
-    "without an answer": (lambda seen: seen.no_answer, ".0%"),
+    "without an answer": (lambda seen: seen.no_answer if seen.distinct_answers else None, ".0%"),
 }
 
 
@@ -139,7 +139,8 @@ def _ever(rounds: Sequence[Round], name: str) -> bool:
 def variety(rounds: Sequence[Round]) -> list[Chart]:
     """How various the attempts are: one small chart a measure that says something.
 
-    Left out is what is unknown or always 0, and the variety of groups where each has one attempt.
+    Left out is what is unknown or always 0, the variety of groups where each has one attempt, and the share
+    without an answer where attempts have none that could be read.
     """
     grouped = any(item.exploration and item.exploration.k > 1 for item in rounds)
     found = []
