@@ -175,18 +175,27 @@ def runs(*, folder: Path = RUNS, json: Json = False) -> None:
         Where the runs are.
     """
     from sharpen.experiment.show import list_runs
+    from sharpen.ui.holders import Holders
 
-    found = list_runs(folder)
+    holders = Holders()
+    found = [
+        run.model_copy(update={"state": "running"}) if holders.of(Path(run.folder)) else run
+        for run in list_runs(folder)
+    ]
     if json:
         print_json(found)
     elif found:
-        print_pairs([(item.folder, item.line()) for item in found])
+        from rich.console import Console
+
+        from sharpen.report.listing import print_runs
+
+        print_runs(Console(), found)
     else:
         sys.stdout.write(f"no runs in {folder}; `sharpen quickstart` makes two\n")
 
 
 def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, json: Json = False) -> None:
-    """Show a run's result, or every attempt or search tree of a task in it.
+    """Show a run's result, or its rounds so far, or every attempt or search tree of a task in it.
 
     Parameters
     ----------
@@ -200,6 +209,8 @@ def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, j
     from rich.console import Console
 
     from sharpen.experiment.show import attempts_of, read_result, trees_of
+    from sharpen.report.history import read_history
+    from sharpen.report.listing import print_unfinished
     from sharpen.report.summary import print_attempts
     from sharpen.report.trees import print_trees
 
@@ -217,7 +228,10 @@ def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, j
         else:
             print_attempts(Console(), shown)
         return
-    _print(read_result(folder), folder, json)
+    if json or (folder / "result.json").is_file():
+        _print(read_result(folder), folder, json)
+    else:
+        print_unfinished(Console(), read_history(folder))
 
 
 def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Json = False) -> None:

@@ -13,7 +13,7 @@ from sharpen.core.verdict import Verdict, value_of
 from sharpen.experiment.manifest import Manifest
 
 _ROUND = re.compile(r"round\.(\d+)/")
-_VAL = re.compile(r"evaluate/val/([0-9a-f]{16})/judge/\d+$")
+_VAL = re.compile(r"evaluate/val(?:/[^/]+)?/([0-9a-f]{16})/judge/\d+$")
 _COUNTS = ("iterations", "rounds")
 """Settings that say how many rounds there will be, in recipes that have one of them."""
 
@@ -76,8 +76,9 @@ class Standing:
         """`round 2 of 8`; empty before the first."""
         if not self.round:
             return ""
-        known = self.rounds is not None and self.rounds >= self.round
-        return f"round {self.round} of {self.rounds}" if known else f"round {self.round}"
+        if self.rounds is None:
+            return f"round {self.round}"
+        return f"round {self.round} of {self.rounds}" if self.round <= self.rounds else "after the rounds"
 
     @property
     def score(self) -> Interval | None:
@@ -112,7 +113,7 @@ class Standing:
     def lines(self) -> Iterator[tuple[str, str]]:
         """Names and texts of what is known."""
         if self.place:
-            yield "round", ", ".join(filter(None, (self.place, self.time_left)))
+            yield "round", ", ".join(filter(None, (self.place.removeprefix("round "), self.time_left)))
         if (score := self.score) is not None:
             yield "val score", score.percent()
         if self.budget:
