@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from sharpen.core.budget import Budget
 from sharpen.core.engine import Listener
 from sharpen.experiment.check_recipe import StopAfter
-from sharpen.experiment.compare import Progress, compare
+from sharpen.experiment.compare import PRELOAD, Progress, compare
 from sharpen.experiment.comparison import Comparison
 from sharpen.experiment.plan import arms_of, planned
 
@@ -60,7 +60,7 @@ def go(
     seeds: int | None = None,
     *,
     heard: list[str] | None = None,
-    jobs: int = 2,
+    preload: Sequence[str] = PRELOAD,
     **asked: Any,
 ) -> Comparison:
     """Run a comparison; `heard` gets the names of the runs that ended."""
@@ -70,4 +70,4 @@ def go(
             heard.append(progress.job.folder.name)
 
     plan = planned(folder, arms_of(recipes), {**ASKED, **asked}, BUDGET, seeds)
-    return compare(plan, folder, jobs=jobs, listening=silent, heard=hear, command="a test", preload=())
+    return compare(plan, folder, jobs=2, listening=silent, heard=hear, command="a test", preload=preload)

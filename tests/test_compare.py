@@ -141,7 +141,9 @@ def test_killed_twice_it_ends_in_the_same_runs(recipe: str, tmp_path: Path) -> N
 
 def killed(folder: Path, arms: str, rows: int) -> None:
     """Start the comparison in a process of its own and kill that when its run has so many rows."""
-    program = f"import helpers_compare as h, pathlib; h.go(pathlib.Path({str(folder)!r}), {arms!r}, 1)"
+    program = (
+        f"import helpers_compare as h, pathlib; h.go(pathlib.Path({str(folder)!r}), {arms!r}, 1, preload=())"
+    )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     child = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path})
     run = folder / "runs" / "nothing-s0"

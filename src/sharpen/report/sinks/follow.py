@@ -38,6 +38,7 @@ PATIENCE = 120.0
 """Seconds that a tracker gets after the end of the run."""
 _PAUSE, _SHARE = 1.0, 20
 """Between looks at the journal: seconds, and how many times as long as the last look took."""
+_PRELOAD = ("sharpen.core.task", "sharpen.report.sinks.follow")
 _ENDED, _STOPPED = "ended", "stopped"
 
 
@@ -96,7 +97,7 @@ def following(folder: Path, sinks: Sequence[Asked], warn: Callable[[str], None])
 
 def _started(folder: Path, asked: Asked) -> tuple[Any, Connection]:
     theirs, ours = Pipe(duplex=False)
-    process = process_context(("sharpen.core.task",)).Process(target=_follow, args=(folder, asked, theirs))
+    process = process_context(_PRELOAD).Process(target=_follow, args=(folder, asked, theirs))
     process.start()
     theirs.close()
     return process, ours
