@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from sharpen.cli.output import Json, print_json, print_pairs
 from sharpen.core.budget import Budget
-from sharpen.core.errors import SharpenError
+from sharpen.core.errors import BadInput, SharpenError
 from sharpen.experiment.spec import Request, RunSpec
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run_command(name: str) -> Callable[..., None]:
         out: Path | None = None,
         fork: Flag = False,
         dry_run: Flag = False,
+        sink: tuple[str, ...] = (),
         json: Json = False,
     ) -> None:
         asked = {field: anchored(getattr(request, field)) for field in request.model_fields_set}
@@ -51,7 +52,7 @@ def run_command(name: str) -> Callable[..., None]:
         if dry_run:
             _predict(spec, json)
         else:
-            _execute(spec, out or default_folder(spec), fork=fork, json=json)
+            _execute(spec, out or default_folder(spec), fork=fork, sink=sink, json=json)
 
     command.__doc__ = f"""{name}: {recipe.paper}.
 
@@ -65,6 +66,8 @@ def run_command(name: str) -> Callable[..., None]:
         If the folder holds a run of something else, start a new one beside it.
     dry_run
         Check everything, print the resolved configuration and the predicted cost, and stop.
+    sink
+        Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     json
         Print the result as JSON on standard output.
     """
@@ -90,26 +93,41 @@ def default_folder(spec: RunSpec) -> Path:
     return RUNS / re.sub(r"[^A-Za-z0-9_.=-]+", "-", "-".join(words))
 
 
-def _execute(spec: RunSpec, folder: Path, *, fork: bool, json: bool) -> None:
+def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], json: bool) -> None:
     from sharpen.experiment.execute import execute
 
-    result = _displayed(folder, json, lambda live: execute(spec, folder, live, fork=fork), spec.budget)
+    if fork and sink:
+        raise BadInput("sink", sink[0], "cannot follow a fork", remedy="give the new run an --out of its own")
+    result = _displayed(
+        folder,
+        json,
+        lambda live: execute(spec, folder, live, fork=fork),
+        sinks=sink,
+        limits=spec.budget,
+    )
     _print(result, folder, json)
 
 
 def _displayed(
-    folder: Path, json: bool, work: Callable[[Listener], Result], limits: Budget | None = None
+    folder: Path,
+    json: bool,
+    work: Callable[[Listener], Result],
+    *,
+    sinks: Sequence[str],
+    limits: Budget | None,
 ) -> Result:
     """Do the work with progress shown, on standard error if standard output is for JSON."""
     from rich.console import Console
 
     from sharpen.core.journal import read_rows
     from sharpen.report.live import Live
+    from sharpen.report.sinks.follow import asked_for, following
 
     console = Console(stderr=json, soft_wrap=True)
+    asked = asked_for(sinks)
     console.print(f"run folder {folder}", highlight=False)
     begun = read_rows(folder) if (folder / "journal.sqlite").is_file() else ()
-    with Live(console, limits, begun) as live:
+    with following(folder, asked, console.print), Live(console, limits, begun) as live:
         result = work(live)
         live.close()
     return result
@@ -146,6 +164,7 @@ def resume(
     *,
     budget: str = "",
     repair: Flag = False,
+    sink: tuple[str, ...] = (),
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed, or ran out of budget.
@@ -158,11 +177,19 @@ def resume(
         New limits in the place of the old ones.
     repair
         Compute stored files again that are missing or damaged.
+    sink
+        Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     """
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
-    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair), limits)
+    result = _displayed(
+        folder,
+        json,
+        lambda live: go_on(folder, live, budget=limits, repair=repair),
+        sinks=sink,
+        limits=limits,
+    )
     _print(result, folder, json)
 
 
