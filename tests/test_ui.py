@@ -112,7 +112,7 @@ def test_requests_are_small(client: TestClient) -> None:
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(client: TestClient) -> None:
-    for path in ("/", "/app.js", "/shared/charts.js", "/theme.json", "/api/runs", "/nothing"):
+    for path in ("/", "/app.js", "/charts.js", "/theme.json", "/api/runs", "/nothing"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy
@@ -122,8 +122,8 @@ def test_every_answer_forbids_what_the_page_does_not_need(client: TestClient) ->
 
 
 def test_the_page_is_all_there_is(client: TestClient) -> None:
-    assert client.get("/").status_code == client.get("/shared/charts.js").status_code == 200
-    for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/shared/../history.py", "/docs", "/openapi.json"):
+    assert client.get("/").status_code == client.get("/charts.js").status_code == 200
+    for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/static/../app.py", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404
 
 

@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.records import Record, encode
 from sharpen.report.charts.theme import BY_STYLE_SHEET, theme
+from sharpen.report.page import asset
 from sharpen.ui import attempts, graphs
 from sharpen.ui.comparing import compare
 from sharpen.ui.control import Asked, Control
@@ -89,7 +90,9 @@ def _json(value: object) -> Response:
 def _shared(app: FastAPI) -> None:
     """What the live page and reports draw their charts with."""
 
-    app.mount("/shared", StaticFiles(packages=[("sharpen.report", "assets")]))
+    @app.get("/charts.js")
+    def library() -> Response:
+        return Response(f"{asset('charts.js')}\nexport default sharpenCharts;\n", media_type="text/javascript")
 
     @app.get("/theme.json")
     def colours() -> Response:

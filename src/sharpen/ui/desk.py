@@ -33,7 +33,7 @@ SHARE = 25
 """Telling that took a second is followed by so many seconds without any: a page that is followed takes at
 most a twenty-fifth of a core. While a long journal is read for the first time it takes half a core.
 """
-PATIENCE = 0.2
+PATIENCE = 0.1
 """Seconds for which one look may go on reading a journal."""
 WARNINGS = 50
 """The newest warnings that are told."""
