@@ -1,4 +1,4 @@
-"""Where helpers are found, and which tests share a worker."""
+"""Where helpers and long-form drivers are found, and which tests share a worker."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,11 +17,14 @@ _COMMANDS = {
     "ui": ("ui:ui", "Show runs in a browser, live; stop and resume them."),
     "eval": ("inspect:evaluate", "Score a model on a task."),
     "export": ("inspect:export", "Write a run's improved model as a Hugging Face folder."),
+    "serve": ("serve:serve", "Serve a run's policy, or a model, as an OpenAI-compatible endpoint."),
     "recipes": ("catalog:recipes", "List the recipes."),
     "models": ("catalog:models", "List the models."),
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
+    "compare": ("compare:compare", "Put methods side by side at one budget, over seeds, with both controls."),
+    "bench": ("bench:bench", "Measure speed side by side with peers and with the machine's limits."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 

@@ -71,6 +71,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         controls=controls,
         best_on_val=best_on_val(steps),
         policy=final.version,
+        final=final,
         parts=final.parts,
         weights=str(engine.store.path(weights.files[WEIGHTS_FILE])) if weights else None,
         rounds=rounds_of(steps, setup.verifier),

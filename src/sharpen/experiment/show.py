@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -103,29 +105,36 @@ def _info(folder: Path) -> RunInfo:
 
 
 def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:
-    """All attempts at the task whose key starts with `task`, in the order they were judged."""
+    """All attempts at the task whose key starts with `task`, step by step in the order they were made."""
     found = judged_in(read_rows(folder), ArtifactStore(folder / "store"))
-    shown = [item for item in found if item.verdict is not None and item.attempt.task.startswith(task)]
+    shown = [item for item in found if item.attempt.task.startswith(task)]
     if not shown:
         raise BadInput("task", task, f"no attempt in {folder} is of such a task", remedy="give a key's start")
     return shown
 
 
 def judged_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownAttempt]:
-    """Attempts with their verdicts in the order they were judged; at last those that were not."""
-    waiting: dict[str, tuple[Attempt, ...]] = {}
+    """Attempts with their verdicts, step by step in the order they were begun.
+
+    Attempts and verdicts of a step stand in chunks of their own sizes and belong together in order. A step
+    whose attempts were not all judged has no verdicts here: whose they are is not recorded.
+    """
+    made: dict[str, list[str]] = defaultdict(list)
+    judged: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        step, _, chunk = row.entry.key.rpartition("/")
-        place = f"{_stage(step)}/{chunk}"
-        if row.entry.verb == "attempt":
-            waiting[place] = decode(tuple[Attempt, ...], store.get(row.entry.blob))
-        elif row.entry.verb == "judge" and place in waiting:
-            verdicts: tuple[Verdict, ...] = decode(tuple[Verdict, ...], store.get(row.entry.blob))
-            for attempt, verdict in zip(waiting.pop(place), verdicts, strict=False):
-                yield ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
-    for place, attempts in waiting.items():
-        for attempt in attempts:
-            yield ShownAttempt(step=place.rpartition("/")[0], attempt=attempt, verdict=None)
+        if row.entry.verb in ("attempt", "judge"):
+            chunks = made if row.entry.verb == "attempt" else judged
+            chunks[_stage(row.entry.key.rpartition("/")[0])].append(row.entry.blob)
+    for stage, blobs in made.items():
+        attempts: list[Attempt] = _joined(store, blobs, tuple[Attempt, ...])
+        verdicts: list[Verdict] = _joined(store, judged[stage], tuple[Verdict, ...])
+        known = verdicts if len(verdicts) == len(attempts) else [None] * len(attempts)
+        for attempt, verdict in zip(attempts, known, strict=True):
+            yield ShownAttempt(step=stage, attempt=attempt, verdict=verdict)
+
+
+def _joined(store: ArtifactStore, blobs: Iterable[str], kind: Any) -> list[Any]:
+    return [item for blob in blobs for item in decode(kind, store.get(blob))]
 
 
 def trees_of(folder: Path, task: str) -> list[ShownTree]:

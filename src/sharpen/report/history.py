@@ -235,15 +235,31 @@ class History:
 
     @cached_property
     def grown(self) -> tuple[Grown, ...]:
-        """Sizes of what policies are made of besides weights, after every update that changed them."""
+        """Sizes of what policies are made of besides weights, after every update that changed them.
+
+        Only of updates that led to the last policy, if there are several; else of all.
+        """
+        line = self._ancestry()
+        led = [(key, updated) for key, updated in self.updates if updated.policy.version in line]
         found: list[Grown] = []
         seen: dict[str, str] = {}
-        for step, (key, updated) in enumerate(self.updates, 1):
+        for step, (key, updated) in enumerate(led if len(led) > 1 else self.updates, 1):
             for name, part in updated.policy.parts.items():
                 if part.kind not in _WEIGHTY and seen.get(name) != part.version:
                     seen[name] = part.version
                     found.append(self._size(step, key, name, part))
         return tuple(found)
+
+    def _ancestry(self) -> set[str]:
+        """The last policy and all that it was made from."""
+        parents = {updated.policy.version: _parents(updated) for _, updated in self.updates}
+        last = self.result.policy if self.result else next(reversed(parents), "")
+        line, waiting = set[str](), [last]
+        while waiting:
+            version = waiting.pop()
+            waiting += () if version in line else parents.get(version, ())
+            line.add(version)
+        return line
 
     def _size(self, step: int, place: str, name: str, part: Artifact) -> Grown:
         shas = list(part.files.values())

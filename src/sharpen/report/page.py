@@ -173,7 +173,10 @@ def templates() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    more = len(value) - KEPT
+    return visible(value[:KEPT]) + (f" ... ({more} more characters)" if more > 0 else "")
 
 
 def amount(value: float) -> str:

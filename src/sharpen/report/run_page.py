@@ -122,10 +122,12 @@ def _pictures(path: Path) -> tuple[Picture, ...]:
 
 
 def _exploration(history: History) -> Section:
+    table = rounds.explored(history.rounds)
     return Section(
         name="exploration",
         title="Exploration and exploitation",
         charts=(*charts_of(rounds.pass_rates(history.rounds)), *rounds.variety(history.rounds)),
+        tables=(Titled(title="Attempts at training tasks by round", table=table),) if table.rows else (),
     )
 
 

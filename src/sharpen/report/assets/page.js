@@ -15,7 +15,7 @@ const sharpenPage = (() => {
       ...spec,
       width: "container",
       autosize: { type: "fit-x", contains: "padding" },
-      config: theme,
+      config: { ...theme, legend: { ...theme.legend, columns: element.clientWidth < 480 ? 2 : 0 } },
     };
     const { spec: parsed } = sharpenCharts.compile(whole);
     const view = new sharpenCharts.View(sharpenCharts.parse(parsed, null, { ast: true }), {

@@ -6,6 +6,7 @@ words; what models wrote is only ever a value, which Vega shows as text and neve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 HEIGHT = 220
 SMALL = 120
+LONGEST = 1_000
+"""Characters of a text in a chart or its table."""
 TICKS = 7
 """About so many marks on an axis."""
 
@@ -69,7 +72,7 @@ def spec(rows: Sequence[Row], *layers: Spec, height: int = HEIGHT, **more: Any) 
 
 
 def _shown(cell: Cell) -> Cell:
-    return visible(cell) if isinstance(cell, str) else cell
+    return visible(cell[:LONGEST]) if isinstance(cell, str) else cell
 
 
 def mark(kind: str, encoding: Mapping[str, Any], *, where: str = "", **options: Any) -> Spec:
@@ -93,7 +96,29 @@ def kind_of(field: str, title: str | None, order: Sequence[str] | None = None, *
 
 def by_round(title: str = "round") -> Spec:
     """The x channel of everything that goes by rounds: whole numbers only."""
-    return number("round", title, axis={"format": "d", "tickMinStep": 1, "grid": False})
+    return whole("round", title)
+
+
+def whole(field: str, title: str) -> Spec:
+    """An x channel of counts: whole numbers only, which need not begin at 0."""
+    axis = {"format": "d", "tickMinStep": 1, "tickCount": TICKS, "grid": False}
+    return number(field, title, axis=axis, scale={"zero": False, "nice": False})
+
+
+def lines_of(field: str, order: Sequence[str]) -> Spec:
+    """The two channels by which lines are told apart: colour and dashes."""
+    channel = kind_of(field, None, order, legend={"symbolType": "stroke"})
+    return {"color": channel, "strokeDash": channel}
+
+
+def slug(*words: str) -> str:
+    """A chart's name made of words: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+def count(number_of: int, noun: str) -> str:
+    """How many there are: `1 gate`, `2 gates`."""
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
 
 
 def tips(**titles: str) -> list[Spec]:
@@ -107,11 +132,12 @@ def share_form(values: Sequence[float | None]) -> str:
     return ".0%" if known and all(-1 <= value <= 1 for value in known) else ""
 
 
-def of_interval(value: Interval | None) -> dict[str, Cell]:
+def of_interval(value: Interval | None, *, signed: bool = False) -> dict[str, Cell]:
     """Its fields in a row: mean, low, high, n and how it is written."""
     if value is None or value.mean is None:
         return {"mean": None, "low": None, "high": None, "n": 0, "said": "unknown"}
-    return {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n, "said": value.percent()}
+    said = value.percent(signed=signed)
+    return {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n, "said": said}
 
 
 def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, form: str = "") -> Chart:
@@ -119,7 +145,7 @@ def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, 
     rows: list[Row] = [{"round": at, "value": value} for at, value in values if value is not None]
     encoding = {
         "x": by_round(),
-        "y": number("value", "", form=form or ".3~g", scale={"zero": False}),
+        "y": number("value", "", scale={"zero": False}, axis={"format": form or ".3~g", "tickCount": 4}),
         "tooltip": tips(round="round", value=title),
     }
     return Chart(

@@ -13,6 +13,7 @@ from sharpen.report.charts.base import (
     Chart,
     Row,
     by_round,
+    count,
     kind_of,
     mark,
     number,
@@ -40,14 +41,14 @@ def test_scores(result: Result) -> Chart:
         "before": result.test.before,
         "after": result.test.after,
         "control: no update": result.controls.no_update,
-        f"control: {more.samples} samples": more,
+        f"control: more samples ({more.samples})": more,
     }
     return ranges("test-scores", "Sealed-test scores with 95 % intervals", "score", arms)
 
 
 def ranges(name: str, title: str, axis: str, arms: dict[str, Interval], *, zero: bool = False) -> Chart:
     """Means with intervals below each other; with `zero` a line stands at no difference."""
-    rows: list[Row] = [{"arm": arm, **of_interval(value)} for arm, value in arms.items()]
+    rows: list[Row] = [{"arm": arm, **of_interval(value, signed=zero)} for arm, value in arms.items()]
     form = share_form([value.high for value in arms.values()])
     y = kind_of("arm", None, axis={"labelLimit": 260}, sort=list(arms))
     told = tips(arm="", said=f"{axis} (95 % interval)", n="n")
@@ -70,8 +71,7 @@ def gates(rounds: Sequence[Round]) -> Chart | None:
     rows: list[Row] = [
         {
             "round": item.round,
-            **of_interval(item.gate.test.delta),
-            "said": item.gate.test.delta.percent(signed=True),
+            **of_interval(item.gate.test.delta, signed=True),
             "decision": item.gate.decision.value,
             "adopted": "adopted" if item.gate.adopted else "not adopted",
             "p": item.gate.test.p_two_sided,
@@ -108,7 +108,8 @@ def gates(rounds: Sequence[Round]) -> Chart | None:
     return Chart(
         name="gates",
         title="Gate decisions: candidate minus incumbent on validation tasks",
-        summary=f"{len(rows)} gates, {adopted} candidates adopted; the last: {rows[-1]['decision']}, "
+        summary=f"{count(len(rows), 'gate')}, {count(adopted, 'candidate')} adopted; "
+        f"the last: {rows[-1]['decision']}, "
         f"{rows[-1]['said']}.",
         spec=spec(rows, mark("rule", {"y": {"datum": 0}}, strokeDash=[4, 4]), bars, dots),
         table=table(
@@ -139,8 +140,14 @@ def flows_between(moves: Sequence[Move]) -> Chart | None:
     if not any(row["tasks"] for row in rows):
         return None
     encoding = {
-        "x": {"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0}},
-        "y": number("signed", "validation tasks"),
+        "x": {
+            "field": "round",
+            "type": "ordinal",
+            "title": "round",
+            "axis": {"labelAngle": 0, "labelOverlap": True},
+            "scale": {"paddingInner": 0.3, "paddingOuter": 2},
+        },
+        "y": number("signed", "validation tasks", axis={"format": "d", "tickMinStep": 1}),
         "color": kind_of("kind", None, [GAINED, LOST]),
         "tooltip": tips(round="round", kind="kind", tasks="tasks"),
     }
@@ -150,7 +157,7 @@ def flows_between(moves: Sequence[Move]) -> Chart | None:
     return Chart(
         name="flows",
         title="Flows between right and wrong on validation tasks",
-        summary=f"Summed over rounds {gained} tasks went from wrong to right and {lost} from right to wrong.",
+        summary=f"{count(gained, 'task')} from wrong to right, {lost} from right to wrong, over all rounds.",
         spec=spec(rows, mark("bar", encoding)),
         table=table(
             full,

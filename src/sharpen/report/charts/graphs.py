@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sharpen.core.records import Record
-from sharpen.report.charts.base import Chart, Row, Spec, kind_of, mark, number, spec, table, tips
+from sharpen.report.charts.base import (
+    Chart,
+    Row,
+    Spec,
+    count,
+    kind_of,
+    mark,
+    number,
+    slug,
+    spec,
+    table,
+    tips,
+    whole,
+)
 from sharpen.report.text import one_line
 from sharpen.search.trees import Tree
 
@@ -100,14 +113,14 @@ def search_tree(tree: Tree, name: str) -> Chart:
     told = tips(node="node", visits="visits", q="Q", value="own value", prior="prior", text="text")
     shown = f" (the first {MOST_NODES:,} shown)" if len(tree.nodes) > MOST_NODES else ""
     best = max((node.value for node in nodes if node.ended), default=None)
-    ends = f"{sum(node.ended for node in nodes)} ends" + (
+    ends = count(sum(node.ended for node in nodes), "end") + (
         f", the best worth {best:.3g}" if best is not None else ""
     )
     return Chart(
         name=name,
         title=f"Search tree of task {tree.task[:12]}, round {tree.round}",
-        summary=f"{len(tree.nodes)} nodes{shown}, {ends}; chosen line {' > '.join(map(str, tree.walk))}. "
-        "Larger: more visits.",
+        summary=f"{count(len(tree.nodes), 'node')}{shown}, {ends}; "
+        f"chosen line {' > '.join(map(str, tree.walk))}. Larger: more visits.",
         spec=_graph(
             rows,
             [node.parent for node in nodes],
@@ -143,6 +156,7 @@ def lineage(born: Sequence[Born]) -> Chart | None:
             "version": item.version,
             "kind": item.standing,
             "score": item.score,
+            "weight": item.score or 0.0,
             "tasks": item.tasks,
             "place": item.place,
             "parents": ", ".join(item.parents),
@@ -156,13 +170,13 @@ def lineage(born: Sequence[Born]) -> Chart | None:
     return Chart(
         name="lineage",
         title="Lineage of policies",
-        summary=f"{len(born)} policies in {generations} generations{top}. Larger: a higher score.",
+        summary=f"{len(born)} policies in {count(generations, 'generation')}{top}. Larger: a higher score.",
         spec=_graph(
             rows,
             before,
             order=["start", "kept", "adopted", "tried"],
             told=told,
-            size=number("score", "score", scale={"range": [20, 260]}, legend=None),
+            size=number("weight", "score", scale={"range": [20, 260]}, legend=None),
         ),
         table=table(
             rows,
@@ -188,14 +202,15 @@ def _graph(
         for spot, p in zip(spots, parents, strict=True)
         if p is not None
     ]
+    depths = {"format": "d", "tickMinStep": 1, "grid": False}
     x = number("x", "", axis=None, scale={"zero": False, "padding": 14})
-    y = number("depth", "depth", sort="descending", axis={"format": "d", "tickMinStep": 1, "grid": False})
+    y = number("depth", "depth", sort="descending", axis=depths, scale={"padding": 14, "nice": False})
     lines = mark("rule", {"x": x, "y": y, "x2": {"field": "x2"}, "y2": {"field": "depth2"}}, opacity=0.45)
     dots = mark(
         "point",
         {
             "x": x,
-            "y": {**y, "scale": {"padding": 14}},
+            "y": y,
             "color": kind_of("kind", None, order),
             "shape": kind_of("kind", None, order),
             "size": size,
@@ -215,24 +230,24 @@ def _graph(
 
 def growth(grown: Sequence[Grown]) -> list[Chart]:
     """Size of memories, skills, programs and prompts over the run's updates, one chart a part."""
-    return [_growth(at, part, [g for g in grown if g.part == part]) for at, part in enumerate(_parts(grown))]
+    return [_growth(part, [g for g in grown if g.part == part]) for part in _parts(grown)]
 
 
 def _parts(grown: Sequence[Grown]) -> list[str]:
     return list(dict.fromkeys(item.part for item in grown))
 
 
-def _growth(at: int, part: str, sizes: Sequence[Grown]) -> Chart:
+def _growth(part: str, sizes: Sequence[Grown]) -> Chart:
     counted = all(item.items is not None for item in sizes)
     unit = "entries" if counted else "bytes"
     rows: list[Row] = [{**item.model_dump(), "size": item.items if counted else item.bytes} for item in sizes]
     encoding = {
-        "x": number("step", "update", axis={"format": "d", "tickMinStep": 1, "grid": False}),
+        "x": whole("step", "update"),
         "y": number("size", unit, form="~s"),
         "tooltip": tips(place="step", size=unit, bytes="bytes", files="files"),
     }
     return Chart(
-        name=f"growth-{at}",
+        name=slug("growth", part),
         title=f"Growth of {part.replace('_', ' ')}",
         summary=f"{part}: {rows[0]['size']:,} {unit} after the first update, "
         f"{rows[-1]['size']:,} after the last of {len(rows)}.",

@@ -11,20 +11,26 @@ from sharpen.monitors.exploration import Exploration
 from sharpen.report.charts.base import (
     Chart,
     Row,
+    Table,
     by_round,
-    kind_of,
+    count,
+    lines_of,
     mark,
     number,
     of_interval,
     share_form,
+    slug,
     spec,
     table,
     tips,
     trend,
+    whole,
 )
 
 MOST_MEASURES = 24
 """Own numbers of a method that get a chart; the table has all."""
+MOST_STEPS = 1_500
+"""Optimizer steps of one chart."""
 
 VARIETY: dict[str, tuple[Callable[[Exploration], float | None], str]] = {
     "distinct answers a task": (lambda seen: seen.distinct_answers, ""),
@@ -94,8 +100,7 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
         {
             "x": by_round(),
             "y": number("rate", "pass rate", form=".0%"),
-            "color": kind_of("kind", None, order),
-            "strokeDash": kind_of("kind", None, order),
+            **lines_of("kind", order),
             "tooltip": tips(round="round", kind="kind", rate="rate", k="k"),
         },
         point=True,
@@ -114,6 +119,22 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
     )
 
 
+def explored(rounds: Sequence[Round]) -> Table:
+    """All that was measured of the attempts of each round, without what is never known."""
+    names = [name for name in Exploration.model_fields if _ever(rounds, name)]
+    rows = [
+        (item.round, *(getattr(item.exploration, name) for name in names))
+        for item in rounds
+        if item.exploration is not None
+    ]
+    titles = (name.replace("_", " ").replace("at ", "@") for name in names)
+    return Table(columns=("round", *titles), rows=tuple(rows))
+
+
+def _ever(rounds: Sequence[Round], name: str) -> bool:
+    return any(getattr(item.exploration, name, None) is not None for item in rounds)
+
+
 def variety(rounds: Sequence[Round]) -> list[Chart]:
     """How various the attempts are: one small chart a measure that says something.
 
@@ -121,11 +142,11 @@ def variety(rounds: Sequence[Round]) -> list[Chart]:
     """
     grouped = any(item.exploration and item.exploration.k > 1 for item in rounds)
     found = []
-    for number_of, (title, (read, form)) in enumerate(VARIETY.items()):
+    for title, (read, form) in VARIETY.items():
         values = [(item.round, read(item.exploration) if item.exploration else None) for item in rounds]
         alone = title.startswith("distinct") and not grouped
         if any(value for _, value in values) and _known(values) > 1 and not alone:
-            found.append(trend(f"variety-{number_of}", title, values, form=form))
+            found.append(trend(slug("variety", title), title, values, form=form))
     return found
 
 
@@ -135,35 +156,39 @@ def measures(rounds: Sequence[Round]) -> list[Chart]:
     names = [name for name, count in counted.items() if count > 1][:MOST_MEASURES]
     return [
         trend(
-            f"measure-{at}",
-            name.replace("_", " "),
-            [(item.round, item.measures.get(name)) for item in rounds],
+            slug("measure", name), name.replace("_", " "), [(r.round, r.measures.get(name)) for r in rounds]
         )
-        for at, name in enumerate(names)
+        for name in names
     ]
 
 
 def losses(rounds: Sequence[Round]) -> Chart | None:
-    """Loss of every optimizer step, one line a round; None where no learner reports any."""
+    """Loss over the optimizer steps of all rounds, thinned out where there are very many.
+
+    None where learners report fewer than two.
+    """
+    all_of = [(item.round, loss) for item in rounds for loss in _numbers(item.learner.get("losses"))]
+    stride = -(-len(all_of) // MOST_STEPS)
     rows: list[Row] = [
-        {"step": step, "loss": float(loss), "round": item.round}
-        for item in rounds
-        for step, loss in enumerate(_numbers(item.learner.get("losses")), 1)
+        {"step": step, "loss": loss, "round": at}
+        for step, (at, loss) in enumerate(all_of, 1)
+        if step % stride == 0 or stride < 2
     ]
-    if not rows:
+    if len(rows) < 2:
         return None
     encoding = {
-        "x": number("step", "optimizer step"),
+        "x": whole("step", "optimizer step"),
         "y": number("loss", "loss", scale={"zero": False}),
         "color": {"field": "round", "type": "ordinal", "title": "round"},
         "tooltip": tips(round="round", step="step", loss="loss"),
     }
+    trained = len({row["round"] for row in rows})
     return Chart(
         name="losses",
         title="Training loss by optimizer step",
-        summary=f"{len(rows)} optimizer steps in {len({row['round'] for row in rows})} rounds; "
+        summary=f"{count(len(all_of), 'optimizer step')} in {count(trained, 'round')}; "
         f"loss {rows[0]['loss']:.4g} at first, {rows[-1]['loss']:.4g} at last.",
-        spec=spec(rows, mark("line", encoding)),
+        spec=spec(rows, mark("line", encoding, point={"size": 12})),
         table=table(rows, round="round", step="step", loss="loss"),
     )
 

@@ -12,6 +12,7 @@ from sharpen.report.charts.base import (
     Row,
     by_round,
     kind_of,
+    lines_of,
     mark,
     number,
     spec,
@@ -65,7 +66,7 @@ def usage(used: Mapping[Purpose, Usage], limits: Budget) -> Chart | None:
 
 
 def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
-    """Tokens that the method had used by the end of each round."""
+    """Tokens that the method had used by the end of each round; None for fewer than two rounds."""
     rows: list[Row] = [
         {"round": item.round, "kind": kind, "tokens": tokens}
         for item in rounds
@@ -74,13 +75,12 @@ def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
             ("trained", item.usage.trained_tokens),
         )
     ]
-    if not any(row["tokens"] for row in rows):
+    if len(rounds) < 2 or not any(row["tokens"] for row in rows):
         return None
     encoding = {
         "x": by_round(),
         "y": number("tokens", "tokens so far", form="~s"),
-        "color": kind_of("kind", None, ["sampled", "trained"]),
-        "strokeDash": kind_of("kind", None, ["sampled", "trained"]),
+        **lines_of("kind", ["sampled", "trained"]),
         "tooltip": tips(round="round", kind="kind", tokens="tokens"),
     }
     last = rounds[-1].usage
