@@ -21,6 +21,7 @@ pytest.importorskip("httpx", reason="the server is tested through httpx")
 
 from starlette.testclient import TestClient
 
+from sharpen.core.budget import Purpose
 from sharpen.core.errors import BadInput, Busy, SharpenError
 from sharpen.core.journal import Journal
 from sharpen.experiment.rounds import Steps, rounds_of
@@ -167,7 +168,8 @@ def test_the_list(ask: Ask) -> None:
 def test_a_run_is_told_as_its_journal_has_it(ask: Ask, runs: Path) -> None:
     known, history = ask("run", run="one"), read_history(runs / "one")
     assert known["rows"] == known["added"] == len(history.rows)
-    assert known["used"]["method"] == history.used["method"].model_dump()
+    usage = history.used[Purpose.METHOD].model_dump()
+    assert {meter: known["spent"][meter] for meter in usage} == usage
     assert known["newest"][0]["key"] == history.rows[-1].entry.key
     assert HOSTILE in known["warnings"][0]["text"]
 

@@ -92,7 +92,8 @@ def _shared(app: FastAPI) -> None:
 
     @app.get("/charts.js")
     def library() -> Response:
-        return Response(f"{asset('charts.js')}\nexport default sharpenCharts;\n", media_type="text/javascript")
+        module = f"{asset('charts.js')}\nexport default sharpenCharts;\n"
+        return Response(module, media_type="text/javascript")
 
     @app.get("/theme.json")
     def colours() -> Response:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from sharpen.core.budget import Budget, Purpose, Usage
+from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.errors import SharpenError
 from sharpen.core.records import Record, encode
 from sharpen.core.tail import Tail
@@ -121,7 +121,8 @@ class Facts(Record):
     rounds: int
     """Rounds that have been read. Charts change when this, `added` or `waiting` does."""
     searches: int
-    used: Mapping[Purpose, Usage]
+    spent: Mapping[str, float | None]
+    """What the method used, by the meters that can be limited; None where it is not known."""
     seconds: float
     model_seconds: float
     limits: Budget
@@ -147,7 +148,7 @@ def facts(run: Opened, card: Card, failed: str | None) -> Facts:
         waiting=seen.waiting,
         rounds=len(seen.rounds),
         searches=seen.searches,
-        used=seen.used,
+        spent=_spent(seen),
         seconds=sum(item.seconds for item in timing),
         model_seconds=sum(item.model_seconds for item in timing),
         limits=manifest.spec.budget if manifest else Budget(),
@@ -159,6 +160,13 @@ def facts(run: Opened, card: Card, failed: str | None) -> Facts:
     )
 
 
+def _spent(seen: Progress) -> dict[str, float | None]:
+    times = [item.timing for item in seen.worked if item.purpose is Purpose.METHOD]
+    timing = sum(times, start=Timing())
+    usage = seen.used.get(Purpose.METHOD, Usage())
+    return {**usage.model_dump(), "seconds": timing.seconds, "dollars": timing.dollars}
+
+
 def _nothing(card: Card, failed: str | None) -> Facts:
     return Facts(
         card=card,
@@ -167,7 +175,7 @@ def _nothing(card: Card, failed: str | None) -> Facts:
         waiting=0,
         rounds=0,
         searches=0,
-        used={},
+        spent={},
         seconds=0.0,
         model_seconds=0.0,
         limits=Budget(),

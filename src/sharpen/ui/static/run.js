@@ -101,7 +101,6 @@ function newestSteps(name, known) {
 }
 
 function present(known) {
-  const method = known.used.method ?? {};
   const reading = known.added < known.rows || known.waiting > 1;
   return [
     known.conclusion && h("p", { class: "lead" }, known.conclusion),
@@ -113,7 +112,7 @@ function present(known) {
     ]),
     reading && h("p", { class: "muted" }, `Reading the journal: ${count(known.added)} of ${count(known.rows)} steps, ${count(known.waiting)} rounds to go; sums are of what has been read.`),
     warnings(known),
-    budget(known, method),
+    budget(known),
   ];
 }
 
@@ -124,12 +123,12 @@ function warnings({ warnings: found, unshown }) {
     unshown > 0 && h("p", { class: "muted" }, `and ${count(unshown)} more before them`));
 }
 
-function budget({ limits }, method) {
-  const bound = Object.entries(limits).filter(([meter, limit]) => limit !== null && meter in method);
+function budget({ limits, spent }) {
+  const bound = Object.entries(limits).filter(([meter, limit]) => limit !== null && meter in spent);
   if (!bound.length) return null;
   const line = ([meter, limit]) => h("div", { class: "meter" }, h("label", { for: `meter-${meter}` }, words(meter)),
-    h("progress", { id: `meter-${meter}`, max: limit, value: Math.min(limit, method[meter]) }),
-    h("span", { class: "number" }, `${count(method[meter])} of ${count(limit)}`));
+    h("progress", { id: `meter-${meter}`, max: limit, value: Math.min(limit, spent[meter] ?? 0) }),
+    h("span", { class: "number" }, `${spent[meter] === null ? "unknown" : number(spent[meter])} of ${number(limit)}`));
   return [h("h2", {}, "Budget"), bound.map(line)];
 }
 
