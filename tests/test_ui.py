@@ -48,6 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Journal(root / "empty").close()
     (root / "secret.txt").write_text("mine")
     (root / "link").symlink_to(root.parent)
+    (root / os.fsdecode(b"no-text-\xff")).mkdir()
+    Journal(root / os.fsdecode(b"no-text-\xff")).close()
     return root
 
 

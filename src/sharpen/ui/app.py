@@ -140,7 +140,7 @@ def _matches(card: Card, words: list[str]) -> bool:
 def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
     def told(run: str) -> bytes:
         folder = shelf.folder(run)
-        return desk.run(folder).tell(partial(shelf.card, run), partial(control.failed, folder))
+        return desk.run(folder).tell(partial(shelf.card, run), partial(control.resumed, folder))
 
     @app.get("/api/run")
     def one(run: Name) -> Response:

@@ -21,6 +21,7 @@ from sharpen.report.charts.base import Chart
 from sharpen.report.charts.decisions import gates, test_scores
 from sharpen.report.charts.rounds import losses, measures, pass_rates, score_curve, variety
 from sharpen.report.charts.spending import time_spent, usage, usage_by_round
+from sharpen.ui.control import Resumed
 from sharpen.ui.pairing import Pairing
 from sharpen.ui.shelf import Card, State
 from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
@@ -60,7 +61,7 @@ class Opened:
             self._seen = self.watch.progress(PATIENCE)
         return self._seen
 
-    def tell(self, card: Callable[[], Card], failed: Callable[[], str | None]) -> bytes:
+    def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
         """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
         with self._telling:
             begin, worked = time.monotonic(), time.thread_time()
@@ -69,7 +70,7 @@ class Opened:
             shown = card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
-            self._told = encode(facts(self, shown, failed()))
+            self._told = encode(facts(self, shown, resumed()))
             worked = time.thread_time() - worked
             seen = self._seen
             behind = seen is not None and (seen.added < seen.rows or seen.waiting > 1)
@@ -131,14 +132,13 @@ class Facts(Record):
     warnings: tuple[Warned, ...]
     unshown: int
     newest: tuple[Step, ...]
-    failed: str | None
-    """Why it ended after it was resumed from here, if it did not end well."""
+    resumed: Resumed
 
 
-def facts(run: Opened, card: Card, failed: str | None) -> Facts:
+def facts(run: Opened, card: Card, resumed: Resumed) -> Facts:
     """What is known of a run now; its card tells if nothing can be."""
     if card.state in (State.EMPTY, State.UNREADABLE):
-        return _nothing(card, failed)
+        return _nothing(card, resumed)
     seen, manifest, result = run.look(), run.manifest(), run.result()
     timing = [item.timing for item in seen.worked]
     return Facts(
@@ -156,7 +156,7 @@ def facts(run: Opened, card: Card, failed: str | None) -> Facts:
         warnings=seen.warnings[-WARNINGS:],
         unshown=seen.unshown + max(0, len(seen.warnings) - WARNINGS),
         newest=seen.newest,
-        failed=failed,
+        resumed=resumed,
     )
 
 
@@ -167,7 +167,7 @@ def _spent(seen: Progress) -> dict[str, float | None]:
     return {**usage.model_dump(), "seconds": timing.seconds, "dollars": timing.dollars}
 
 
-def _nothing(card: Card, failed: str | None) -> Facts:
+def _nothing(card: Card, resumed: Resumed) -> Facts:
     return Facts(
         card=card,
         rows=0,
@@ -183,7 +183,7 @@ def _nothing(card: Card, failed: str | None) -> Facts:
         warnings=(),
         unshown=0,
         newest=(),
-        failed=failed,
+        resumed=resumed,
     )
 
 

@@ -20,7 +20,7 @@ PAGE = 100
 """Trees of one list."""
 _SEARCHES = 20
 """Searches that are read for a list."""
-MOST_ROWS = 20_000
+MOST_ROWS = 5_000
 """Rows of the longest journal whose lineage is shown: all of them are read for it."""
 
 

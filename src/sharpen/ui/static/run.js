@@ -34,15 +34,16 @@ export async function showRun(main, name, tab, fields, signal) {
 }
 
 // State and buttons.
-function update(head, { card, failed }) {
-  const said = `${card.state}|${card.stopped_by}|${failed}`;
+function update(head, { card, resumed }) {
+  const starting = resumed.process !== null && card.state !== "running";
+  const said = `${card.state}|${card.stopped_by}|${resumed.failure}|${starting}`;
   if (head.seen === said) return;
   if (head.seen !== null) say(`${head.name}: ${card.state}`);
   head.seen = said;
   head.state.className = `state ${card.state}`;
   fill(head.state, stateWords(card), card.delta && ` · gain on the sealed test ${interval(card.delta, true)}`, card.problem && ` · ${card.problem}`,
-    failed && h("span", { class: "bad" }, ` · ended after it was resumed: ${failed}`));
-  fill(head.actions, buttons(head, card));
+    starting && " · starting", resumed.failure && h("span", { class: "bad" }, " · ended after it was resumed: ", foreign(resumed.failure)));
+  fill(head.actions, starting ? [] : buttons(head, card));
 }
 
 function buttons(head, card) {
