@@ -224,7 +224,7 @@ def _graphs(app: FastAPI, shelf: Shelf, desk: Desk) -> None:
 
     @app.get("/api/run/lineage")
     def lineage(run: Name) -> Response:
-        return _json(graphs.lineage_graph(shelf.folder(run)))
+        return _json(desk.run(shelf.folder(run)).lineage())
 
 
 def _actions(app: FastAPI, shelf: Shelf, control: Control) -> None:

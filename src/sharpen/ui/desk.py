@@ -22,6 +22,7 @@ from sharpen.report.charts.decisions import gates, test_scores
 from sharpen.report.charts.rounds import losses, measures, pass_rates, score_curve, variety
 from sharpen.report.charts.spending import time_spent, usage, usage_by_round
 from sharpen.ui.control import Resumed
+from sharpen.ui.graphs import Graph, lineage_graph
 from sharpen.ui.pairing import Pairing
 from sharpen.ui.shelf import Card, State
 from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
@@ -51,9 +52,11 @@ class Opened:
         self._telling = threading.Lock()
         self._again = 0.0
         self._told = b""
+        self._reading = threading.Lock()
         self._seen: Progress | None = None
         self._manifest: Manifest | None = None
         self._result: tuple[int, Result] | None = None
+        self._lineage: tuple[int, Graph] | None = None
 
     def look(self) -> Progress:
         """What is known of the run; Damaged if it cannot be read."""
@@ -70,12 +73,27 @@ class Opened:
             shown = card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
+            if self._seen and self._seen.waiting and self.result() is None:
+                threading.Thread(target=self._read_rounds, daemon=True).start()
             self._told = encode(facts(self, shown, resumed()))
             worked = time.thread_time() - worked
-            seen = self._seen
-            behind = seen is not None and (seen.added < seen.rows or seen.waiting > 1)
+            behind = self._seen is not None and self._seen.added < self._seen.rows
             self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
             return self._told
+
+    def _read_rounds(self) -> None:
+        if self._reading.acquire(blocking=False):
+            try:
+                self.watch.read_rounds()
+            finally:
+                self._reading.release()
+
+    def lineage(self) -> Graph:
+        """Which policy was made from which; BadInput for a journal that is too long to be read for it."""
+        rows = self.watch.tail.last()
+        if self._lineage is None or self._lineage[0] != rows:
+            self._lineage = rows, lineage_graph(self.folder, rows)
+        return self._lineage[1]
 
     def manifest(self) -> Manifest | None:
         """What the run was asked to do."""
@@ -145,8 +163,8 @@ def facts(run: Opened, card: Card, resumed: Resumed) -> Facts:
         card=card.model_copy(update={"rows": seen.rows}),
         rows=seen.rows,
         added=seen.added,
-        waiting=seen.waiting,
-        rounds=len(seen.rounds),
+        waiting=0 if result else seen.waiting,
+        rounds=len(result.rounds if result else seen.rounds),
         searches=seen.searches,
         spent=_spent(seen),
         seconds=sum(item.seconds for item in timing),

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from sharpen.core.errors import BadInput
 from sharpen.core.records import Record
-from sharpen.core.tail import Tail
 from sharpen.report.charts.graphs import layout
 from sharpen.report.history import read_history
 from sharpen.search.trees import Tree, Trees
@@ -161,9 +160,8 @@ def _trees(watch: Watch, blob: str) -> tuple[Tree, ...]:
         return ()
 
 
-def lineage_graph(folder: Path) -> Graph:
-    """Which policy was made from which; BadInput for a journal that is too long to be read at once."""
-    rows = Tail(folder).last()
+def lineage_graph(folder: Path, rows: int) -> Graph:
+    """Which policy was made from which; BadInput for a journal of too many rows to be read at once."""
     if rows > MOST_ROWS:
         raise BadInput(
             "run",

@@ -30,6 +30,7 @@ export async function showRun(main, name, tab, fields, signal) {
   hear?.(first);
   listen("run/events", { run: name }, signal, (known) => { update(head, known); hear?.(known); },
     (text, error) => refused(error instanceof Refused ? error : new Error(text)));
+  if (views[tab]) fill(body, h("p", { class: "muted" }, "Reading ..."));
   await views[tab]?.(body, name, fields, signal);
 }
 
