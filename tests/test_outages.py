@@ -1,4 +1,4 @@
-"""Judges that fail, schedules that differ, things that stand still: nothing is made up, all of it is named."""
+"""Judges that fail, schedules that differ, things that stand still: nothing is made up, all is named."""
 
 from __future__ import annotations
 

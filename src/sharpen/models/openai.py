@@ -195,7 +195,8 @@ class OpenAIModel:
         import httpx2
         import openai
 
-        impatient = self._client.with_options(timeout=_PROBE_SECONDS, max_retries=1)
+        patience, retries = min(_PROBE_SECONDS, self._options.timeout), min(1, self._options.retries)
+        impatient = self._client.with_options(timeout=patience, max_retries=retries)
         with self._failures(), suppress(openai.NotFoundError):
             impatient.get("/models", cast_to=httpx2.Response)
 
