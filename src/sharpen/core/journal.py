@@ -47,12 +47,14 @@ class Entry(Record):
 
 
 class Wall(Record):
-    """Times of a row: seconds of work, of which in the model, and since its process began."""
+    """Times of a row: seconds of work, of which in the model, and since its process began; and its price."""
 
     session: str
     elapsed: float
     seconds: float
     model_seconds: float
+    dollars: float | None = 0.0
+    """None if it is not known."""
 
 
 class Row(NamedTuple):

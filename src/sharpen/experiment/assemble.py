@@ -7,6 +7,8 @@ from functools import partial
 from math import ceil
 from typing import Protocol, runtime_checkable
 
+from sharpen.core.budget import Timing, Usage
+from sharpen.core.engine import Priced
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy, PromptForm, Shot
 from sharpen.core.recipe import Recipe, load_recipe
@@ -17,7 +19,7 @@ from sharpen.experiment.manifest import Manifest, code_fingerprint, versions
 from sharpen.experiment.spec import Request, RunSpec
 from sharpen.models.base import Model
 from sharpen.models.form import default_form
-from sharpen.models.source import open_model
+from sharpen.models.source import open_model, priced
 from sharpen.monitors.leaks import split_notes
 from sharpen.tasks.source import load_tasks
 from sharpen.verifiers.check import prove_on
@@ -123,6 +125,8 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
+    if isinstance(opened.model, Priced):
+        spec.budget.check(Usage(), Timing(dollars=opened.model.dollars))
     _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
@@ -167,7 +171,7 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
     held_back = open_verifier(request.held_back, pool=pool) if request.held_back else None
     for each in filter(None, (verifier, held_back)):
         prove_on(each, (*tasks.train, *tasks.val)).require()
-    model = open_model(request.model, threads=request.threads, dtype=request.dtype)
+    model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
     form, tasks = _form(request, tasks)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(

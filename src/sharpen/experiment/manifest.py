@@ -19,7 +19,7 @@ from sharpen.core.records import Record, decode
 from sharpen.experiment.spec import RunSpec
 
 KEY = "manifest"
-_RESULT_FREE = ("cli", "report", "experiment/show")
+_RESULT_FREE = ("bench", "cli", "report", "serve", "ui", "experiment/show")
 _PACKAGES = ("sharpen", "torch", "transformers", "peft", "numpy", "scipy", "safetensors")
 
 
