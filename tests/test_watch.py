@@ -15,6 +15,7 @@ from trust import collapses
 
 from helpers_run import START, ToyVerifier, engine, task_set
 from sharpen.core.artifact import Artifact, Kind
+from sharpen.core.budget import Purpose
 from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Engine, Read
 from sharpen.core.errors import Sealed
@@ -112,6 +113,7 @@ def test_made_tasks_that_repeat_held_out_ones_are_warned_of(tmp_path: Path) -> N
     copy = Task.ask(TEST[0].question.replace(". ", " .  "), "unknown")
     run.attempt(START, [copy, *TRAIN])
     run.attempt(START, [copy])
+    run.evaluate(START, [TEST[1], copy], name="val", purpose=Purpose.METHOD)
     run.evaluate(START, TEST, name="test")
     said = warnings_of(Steps.of(made))
     made.journal.close()
