@@ -15,8 +15,8 @@ from trust import collapses
 
 from helpers_run import START, ToyVerifier, engine, task_set
 from sharpen.core.artifact import Artifact, Kind
-from sharpen.core.budget import Purpose
 from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Purpose
 from sharpen.core.engine import Engine, Read
 from sharpen.core.errors import Sealed
 from sharpen.core.policy import Policy, PromptForm

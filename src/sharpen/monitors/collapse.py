@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from sharpen.core.run import Scope
@@ -19,6 +20,8 @@ FEWEST_TASKS = 8
 """With fewer tasks in a round nothing is said."""
 ONE_ANSWER = 0.5
 """Share of one answer over different tasks: twice that among the references and at the start, too."""
+PAID = 0.5
+"""An answer that scores less is wrong, not paid for."""
 SAME_DRAW = 0.5
 """Different responses of a task fall below this share of what they were ..."""
 SURE = 0.3
@@ -38,6 +41,8 @@ class State(NamedTuple):
     explored: Exploration
     one_answer: float
     """Share of the most common ending over tasks, the most common one of each task counted."""
+    pays: float
+    """Mean score of the attempts with that ending."""
     among_references: float
     """Share of the most common reference answer."""
     score_by_length: float
@@ -49,15 +54,23 @@ def state_of(judged: Sequence[Judged]) -> State | None:
     pairs = [(a, v) for part in judged for a, v in zip(part.attempts, part.verdicts, strict=True)]
     by_key = {task.key: task for part in judged for task in part.tasks}
     endings: defaultdict[str, list[str]] = defaultdict(list)
-    for attempt, _ in pairs:
-        endings[attempt.task].append(" ".join(attempt.response[-4 * MOST_LENGTH :].split())[-MOST_LENGTH:])
+    worth: defaultdict[str, list[float]] = defaultdict(list)
+    for attempt, verdict in pairs:
+        ending = _word(" ".join(attempt.response[-4 * MOST_LENGTH :].split())[-MOST_LENGTH:])
+        endings[attempt.task].append(ending)
+        worth[ending].append(value_of(verdict) or 0.0)
     if len(endings) < FEWEST_TASKS:
         return None
+    [(answer, count)] = Counter(Counter(some).most_common(1)[0][0] for some in endings.values()).most_common(
+        1
+    )
     known = [(float(a.token_count), value) for a, v in pairs if (value := value_of(v)) is not None]
     return State(
         explored=explore([a for a, _ in pairs], [v for _, v in pairs], lambda response: response),
-        one_answer=_top([_word(Counter(some).most_common(1)[0][0]) for some in endings.values()]),
-        among_references=_top([_word(by_key[key].answer) for key in endings]),
+        one_answer=count / len(endings),
+        pays=fmean(worth[answer]),
+        among_references=Counter(_word(by_key[key].answer) for key in endings).most_common(1)[0][1]
+        / len(endings),
         score_by_length=correlation([n for n, _ in known], [value for _, value in known]),
     )
 
@@ -73,11 +86,12 @@ def alarms(first: State, now: State) -> dict[str, str]:
 
 
 def _one_answer(first: State, now: State) -> str | None:
-    if now.one_answer < max(ONE_ANSWER, 2 * first.one_answer, 2 * now.among_references):
+    often = max(ONE_ANSWER, 2 * first.one_answer, 2 * now.among_references)
+    if now.one_answer < often or now.pays < PAID:
         return None
     return (
-        f"{now.one_answer:.0%} of the tasks get one and the same answer, which is the reference of at most "
-        f"{now.among_references:.0%}: the policy may have found an answer that is paid for everywhere"
+        f"{now.one_answer:.0%} of the tasks get one and the same answer, which scores {now.pays:.0%} and is the "
+        f"reference of at most {now.among_references:.0%}: it may be paid for everywhere"
     )
 
 
@@ -119,10 +133,6 @@ def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
 def _word(text: str) -> str:
     """The last word, which stands for an answer however it is introduced."""
     return (text.split() or [""])[-1].casefold().strip(".")
-
-
-def _top(answers: Sequence[str]) -> float:
-    return Counter(answers).most_common(1)[0][1] / len(answers)
 
 
 class CollapseWatch(Watcher):
