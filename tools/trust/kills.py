@@ -1,7 +1,7 @@
 """T1: kill -9, torn tails, full and failing disks, anywhere; the same command again ends in the same bytes.
 
-A unit is a number of kills, spread by chance over small runs of a recipe that improves weights, a memory or
-a program. Between two kills the tail of the journal's log may be cut, as a power loss can leave it.
+A unit is a number of kills, spread by chance over small runs of a recipe that improves weights, a memory,
+programs or skills. Between two kills the tail of the journal's log may be cut, as a power loss can leave it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_run import contents
 from kill_driver import ERRORS, REFUSED, started
 
-RECIPES = {"weights": "star", "memory": "evolver", "program": "hyperagents"}
+RECIPES = {"weights": "star", "memory": "evolver", "program": "hyperagents", "skills": "memento_skills"}
 KINDS = {
     "row": 12,
     "group-row": 12,
@@ -36,8 +36,8 @@ KINDS = {
     "replay": 30,
     "group-replay": 30,
     "progress": 2,
-    "child": 4,
-    "group-child": 4,
+    "child": 12,
+    "group-child": 12,
     "full": 30,
     "failing": 30,
 }
@@ -45,7 +45,7 @@ KINDS = {
 CUTS = ("", "", "1", "half", "all but 1")
 """How much of the last frame of the log is cut off after a kill."""
 FRAME = 24 + 4096
-KILLS, UNITS = 10, 12
+KILLS, UNITS = 10, 8
 GONE = 20.0
 """Seconds after which a process of a killed run counts as left behind."""
 
