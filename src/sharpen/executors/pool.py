@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -145,7 +145,7 @@ class _Work(Generic[A, R]):
         return [result for result in self._results if result is not None]
 
 
-def process_context(preload: Sequence[str]) -> BaseContext:
+def process_context(preload: Sequence[str]) -> ForkServerContext | SpawnContext:
     """Processes from a fork server that first imports these modules; spawned ones where there is none."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
