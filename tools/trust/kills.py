@@ -7,20 +7,21 @@ programs or skills. Between two kills the tail of the journal's log may be cut, 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir
 
 from pydantic import JsonValue
 
 from sharpen.core.journal import read_rows
 from sharpen.core.seeds import random_for
+from sharpen.experiment.manifest import code_fingerprint
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_run import contents
@@ -45,17 +46,17 @@ KINDS = {
 CUTS = ("", "", "1", "half", "all but 1")
 """How much of the last frame of the log is cut off after a kill."""
 FRAME = 24 + 4096
-KILLS, UNITS = 10, 8
+KILLS, UNITS = 4, 20
 GONE = 20.0
 """Seconds after which a process of a killed run counts as left behind."""
 
 
-@cache
 def reference(recipe: str) -> Path:
-    """The same run, left alone."""
-    folder = Path(mkdtemp(prefix="calm-"))
-    process = started(recipe, folder)
-    process.join()
+    """The same run, left alone; made once for a state of the code."""
+    folder = Path(gettempdir()) / f"sharpen-calm-{code_fingerprint()}" / recipe
+    if not (folder / "result.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        started(recipe, folder).join()
     return folder
 
 
