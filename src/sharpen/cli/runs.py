@@ -142,6 +142,7 @@ def resume(
     *,
     budget: str = "",
     repair: Flag = False,
+    executor: str = "local",
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed, or ran out of budget.
@@ -154,11 +155,15 @@ def resume(
         New limits in the place of the old ones.
     repair
         Compute stored files again that are missing or damaged.
+    executor
+        Where judges run: local, ray, or ray:ADDRESS.
     """
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
-    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair))
+    result = _displayed(
+        folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor)
+    )
     _print(result, folder, json)
 
 

@@ -19,6 +19,7 @@ from sharpen.learners.packing import micro_batches, packs
 from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
+from sharpen.models.hf_head import mixed
 from sharpen.models.hf_weights import Lora
 
 CHECKPOINT_FILE = "training.safetensors"
@@ -111,7 +112,8 @@ class Fit:
         for micro in micro_batches(
             weighted, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
         ):
-            part = token_loss(self.model.head, micro, objective, packed=self.packed) / divisor
+            with mixed(device):
+                part = token_loss(self.model.head, micro, objective, packed=self.packed) / divisor
             part.backward()  # type: ignore[no-untyped-call]
             loss += float(part.detach())
         norm = self.moments.clip(self.settings.clip)
