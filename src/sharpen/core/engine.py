@@ -13,7 +13,7 @@ from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage
 from sharpen.core.errors import BadInput, Mismatch
-from sharpen.core.gate import GateRule
+from sharpen.core.gate import GateRule, Spending
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.past import Past
 from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
@@ -21,6 +21,7 @@ from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
 from sharpen.core.verdict import Verdict
+from sharpen.core.watch import Watcher
 
 Read = Callable[[str], bytes]
 """SHA-256 of a stored file -> its bytes."""
@@ -133,6 +134,8 @@ class Engine:
     test_temperature: float = 0.0
     """At which policies are scored."""
     gate: GateRule = field(default_factory=GateRule)
+    spending: Spending = field(default_factory=Spending)
+    """Where the sequential test of the gates stands; it follows from the reports in the journal."""
     budget: Budget = field(default_factory=Budget)
     chunk_rows: int = 256
     """Attempts per journal row; batch shapes follow from it, so it is part of a run's identity."""
@@ -149,6 +152,8 @@ class Engine:
     """A run whose model work is taken over where it is the same; its use is charged, its time is not."""
     workflows: dict[Workflow, Procedure] = field(default_factory=dict)
     """The procedures that policies of this run name."""
+    watchers: Sequence[Watcher] = ()
+    """They warn through the scope of what they see."""
 
     def __post_init__(self) -> None:
         self._timed = Timing()

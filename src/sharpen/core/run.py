@@ -28,6 +28,7 @@ from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
 from sharpen.core.verdict import Error, Verdict, value_of
+from sharpen.core.watch import Judged
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -52,6 +53,7 @@ class Scope:
         self._path = path
         self._purpose = purpose
         self._counts: Counter[str] = Counter()
+        self._judged: list[Judged] = []
         self.round = round
 
     def scope(self, name: str, *, purpose: Purpose | None = None) -> Scope:
@@ -62,7 +64,11 @@ class Scope:
         """Scopes of the rounds 1 to `count`."""
         loop = self._key("round")
         for number in range(1, count + 1):
-            yield Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+            it = Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+            yield it
+            if not self._path:
+                for watcher in self._engine.watchers:
+                    watcher.round_ended(it, it._judged)
 
     def _key(self, verb: str) -> str:
         self._counts[verb] += 1
@@ -143,6 +149,9 @@ class Scope:
                 partial(_act, engine.actor, policy, jobs, how),
             )
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
+        if self._purpose in (Purpose.METHOD, Purpose.PREPARATION):
+            for watcher in engine.watchers:
+                watcher.attempted(self, tasks)
         return tuple(attempts)
 
     def go_on(
@@ -238,6 +247,7 @@ class Scope:
                 self._purpose,
                 partial(_judge, judge, pairs, engine),
             )
+        self._judged.append(Judged(attempts, verdicts, tasks))
         return tuple(verdicts)
 
     def answers(self, attempts: Sequence[Attempt]) -> tuple[str | None, ...]:
@@ -298,10 +308,15 @@ class Scope:
         inputs = [updater.fingerprint, policy.version, _summary(batch)]
         updated: Updated = engine.step(key, "update", inputs, Updated, self._purpose, compute)
         shutil.rmtree(scratch, ignore_errors=True)
+        for watcher in engine.watchers:
+            watcher.updated(self, updated.policy)
         return updated.policy
 
     def gate(self, candidate: Policy, *, incumbent: Policy, tasks: Sequence[Task]) -> Policy:
-        """Compare on validation tasks; return the policy that goes on. What is returned last is kept."""
+        """Compare on validation tasks; return the policy that goes on. What is returned last is kept.
+
+        All comparisons of a run share one level; see sharpen.core.gate.
+        """
         engine = self._engine
         measured = Purpose.METHOD if engine.gate.mode is GateMode.ENFORCE else Purpose.EVALUATION
         old, new = (
@@ -311,11 +326,16 @@ class Scope:
         report: GateReport = engine.step(
             self._key("gate"),
             "gate",
-            [engine.gate, versions, old.values, new.values],
+            [engine.gate, versions, old.values, new.values, engine.spending],
             GateReport,
             measured,
-            lambda: Done(engine.gate.decide(old.values, new.values, versions=versions)),
+            lambda: Done(
+                engine.gate.decide(old.values, new.values, versions=versions, spent=engine.spending)
+            ),
         )
+        engine.spending = report.spending
+        for watcher in engine.watchers:
+            watcher.gated(self, old, new, tasks)
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from sharpen.experiment.spec import Request, RunSpec
 from sharpen.models.base import Model
 from sharpen.models.form import default_form
 from sharpen.models.source import open_model, priced
+from sharpen.monitors.leaks import split_notes
 from sharpen.tasks.source import load_tasks
 from sharpen.verifiers.check import prove_on
 from sharpen.verifiers.source import OpenVerifier, open_verifier
@@ -54,6 +56,8 @@ class Opened:
     model: Model
     policy: Policy
     max_tokens: int
+    held_back: OpenVerifier | None
+    """A stricter verifier that only watches."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Setup(Opened):
                 "task set": self.tasks.fingerprint,
                 "verifier": self.verifier.name,
                 "verifier code": self.verifier.fingerprint,
+                "held-back verifier": self.held_back.fingerprint if self.held_back else None,
                 "prompt": self.policy.prompt.model_dump(mode="json"),
                 "max_tokens": self.max_tokens,
                 "chunk_rows": self.chunk_rows,
@@ -163,15 +168,19 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
     tasks = _tasks(request)
     verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
-    prove_on(verifier, (*tasks.train, *tasks.val)).require()
+    held_back = open_verifier(request.held_back, pool=pool) if request.held_back else None
+    for each in filter(None, (verifier, held_back)):
+        prove_on(each, (*tasks.train, *tasks.val)).require()
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
     form, tasks = _form(request, tasks)
+    tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
         verifier=verifier,
         model=model,
         policy=Policy(model=POLICY_MODEL, base=model.fingerprint, prompt=form, actor=tasks.actor),
         max_tokens=request.max_tokens or _max_tokens(model, tasks),
+        held_back=held_back,
     )
 
 

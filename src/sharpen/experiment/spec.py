@@ -24,6 +24,8 @@ class Request(Record):
     """Model name, folder, hub id or `openai:NAME@URL`."""
     verifier: str | None = None
     """Verifier name or `file.py:function`; the task's own if unset."""
+    held_back: str | None = None
+    """Stricter verifier that the loop never sees; val is scored with it, too, and a growing gap warned of."""
     question_field: str | None = None
     """Field of the question, for files."""
     answer_field: str | None = None

@@ -131,7 +131,8 @@ class HFModel:
             raise BadInput(
                 "style", "chat", f"model {self.name} has no chat template", remedy="use the plain style"
             )
-        turns = [{"role": message.role.value, "content": message.content} for message in messages]
+        said = ((message.role.value, self.text.inert(message.content)) for message in messages)
+        turns = [{"role": role, "content": content} for role, content in said]
         try:
             text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         except (TemplateError, ValueError) as error:

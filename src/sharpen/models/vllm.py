@@ -194,7 +194,7 @@ def plain_weights(module: Module) -> Iterator[tuple[str, Tensor]]:
         outer = place.removesuffix(".base_layer")
         with torch.no_grad():
             adapted = last == "weight"
-            delta = parts[outer].get_delta_weight(ADAPTER_NAME) if adapted else 0  # type: ignore[operator]
+            delta = parts[outer].get_delta_weight(ADAPTER_NAME) if adapted else 0
             yield f"{outer}.{last}", parameter + delta
 
 
