@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import sharpen
 from sharpen.core.errors import Mismatch, Unavailable
-from sharpen.executors.pool import PATIENCE, JudgePool, Lost, Value
+from sharpen.executors.pool import JudgePool, Lost, Value
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -23,6 +23,8 @@ R = TypeVar("R")
 RETRIES = 8
 """How often Ray does a task again whose worker or node was lost."""
 _JOIN_SECONDS = 120.0
+_PATIENCE = 60.0
+"""Seconds beyond all deadlines that a chunk may take, each time it is done."""
 
 
 class RayPool(JudgePool):
@@ -71,8 +73,8 @@ class RayPool(JudgePool):
         """Apply the function to every item, at most `deadline` seconds each; results in item order."""
         chunks = [list(items[start : start + chunk]) for start in range(0, len(items), chunk)]
         tasks = [self._task.remote(function, part, deadline) for part in chunks]
-        # A chunk with hung items is done again item by item; every lost node costs its chunks once more.
-        longest = len(items) * 2 * (deadline + 1) + PATIENCE * (RETRIES + 1)
+        # Every lost node costs its chunks once more.
+        longest = (len(items) * (deadline + 1) + _PATIENCE) * (RETRIES + 1)
         results: list[Value[R] | Lost] = []
         for task in tasks:
             results += self._got(task, longest)

@@ -40,6 +40,8 @@ class Point(Record):
     usage: Usage
     """Of the method up to here, on average."""
     seconds: float
+    dollars: float | None = 0.0
+    """None if no prices were given."""
     """Of the method's own work up to here, on average."""
     val: Interval
     """Mean of the seeds' scores, with the interval over them where there are several."""
