@@ -26,8 +26,8 @@ from sharpen.verifiers.source import open_verifier
 
 WORK = [
     *("run", "star", "--task", "chain?level=1", "--verifier", "math", "--threads", "1", "--max-tokens", "24"),
-    *("--train", "24", "--val", "8", "--test", "12", "--control-samples", "2", "--chunk-rows", "16"),
-    *("--iterations", "2", "--samples", "2"),
+    *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
+    *("--iterations", "2", "--samples", "1"),
 ]
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 
@@ -109,13 +109,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["kill", "speed"])
     parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--folder", type=Path, help="where the runs are kept; the local one is made once")
     asked = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if asked.what == "speed":
         speed(asked.items)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            kill(Path(folder))
+            kill(asked.folder or Path(folder))
 
 
 if __name__ == "__main__":
