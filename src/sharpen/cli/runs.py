@@ -165,6 +165,7 @@ def resume(
     budget: str = "",
     repair: Flag = False,
     sink: tuple[str, ...] = (),
+    executor: str = "local",
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed, or ran out of budget.
@@ -179,6 +180,8 @@ def resume(
         Compute stored files again that are missing or damaged.
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
+    executor
+        Where judges run: local, ray, or ray:ADDRESS.
     """
     from sharpen.experiment.execute import resume as go_on
 
@@ -186,7 +189,7 @@ def resume(
     result = _displayed(
         folder,
         json,
-        lambda live: go_on(folder, live, budget=limits, repair=repair),
+        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor),
         sinks=sink,
         limits=limits,
     )
@@ -287,7 +290,9 @@ def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Js
     results: dict[Path, Result] = {}
     for name, spec in specs.items():
         folder = out / f"quickstart-{name}"
-        results[folder] = _displayed(folder, json, partial(execute, spec, folder, fork=True))
+        results[folder] = _displayed(
+            folder, json, partial(execute, spec, folder, fork=True), sinks=(), limits=None
+        )
     if json:
         print_json(list(results.values()))
     else:

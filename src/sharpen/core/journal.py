@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from pydantic import ValidationError
 
 from sharpen.core.artifact import cannot_write, disk_errors
-from sharpen.core.budget import Purpose, Usage
+from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.errors import Busy, Damaged
 from sharpen.core.records import Record, canonical, decode
 
@@ -55,6 +55,11 @@ class Wall(Record):
     model_seconds: float
     dollars: float | None = 0.0
     """None if it is not known."""
+
+    @property
+    def timing(self) -> Timing:
+        """What the row took."""
+        return Timing(seconds=self.seconds, model_seconds=self.model_seconds, dollars=self.dollars)
 
 
 class Row(NamedTuple):
