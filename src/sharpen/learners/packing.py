@@ -86,7 +86,7 @@ def micro_batches(
 
 def _stems(linked: Sequence[tuple[Example, ...]], shared: int) -> list[Row]:
     """Units as stems: of one document each, unless sharing is allowed for all and saves enough."""
-    alone = [tuple((document,) for document in unit) for unit in linked]
+    alone: list[Row] = [tuple((document,) for document in unit) for unit in linked]
     documents = [document for unit in linked for document in unit]
     if not shared or max(document.length for document in documents) > shared:
         return alone
