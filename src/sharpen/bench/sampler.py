@@ -244,7 +244,7 @@ class Continuous:
         attention = self.model.module.config._attn_implementation
         try:
             found = self.model.module.generate_batch(
-                inputs=rows, generation_config=config, progress_bar=False
+                rows, generation_config=config, continuous_batching_config=room, warmup=False
             )
         finally:
             self.model.module.set_attn_implementation(attention)
