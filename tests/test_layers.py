@@ -18,9 +18,10 @@ LAYERS = [
     {"tasks", "environments", "models"},
     {"actors", "search", "curation", "learners", "stores", "verifiers", "judges", "monitors"},
     {"recipes"},
+    {"attacks"},
     {"experiment"},
     {"report"},
-    {"bench"},
+    {"ui", "serve", "bench"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "peft", "scipy", "numpy", "reasoning_gym", "openai", "math_verify"}

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -116,7 +116,7 @@ class JudgePool:
             work.chunks.appendleft(rest)
 
     def _start(self) -> Worker:
-        self._workers.append(Worker(_context(self.preload)))
+        self._workers.append(Worker(process_context(self.preload)))
         return self._workers[-1]
 
     def _end(self, worker: Worker) -> int | None:
@@ -145,7 +145,8 @@ class _Work(Generic[A, R]):
         return [result for result in self._results if result is not None]
 
 
-def _context(preload: Sequence[str]) -> BaseContext:
+def process_context(preload: Sequence[str]) -> ForkServerContext | SpawnContext:
+    """Processes from a fork server that first imports these modules; spawned ones where there is none."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     from sharpen.executors.forkserver import worker_context
