@@ -60,3 +60,12 @@ def main_and_torch(item: int) -> tuple[bool, bool]:
 def print_it(item: int) -> int:
     print("a worker's own words")
     return item
+
+
+def note_and_hang_on_2(item: tuple[int, str]) -> int:
+    number, folder = item
+    with open(os.path.join(folder, str(number)), "a", encoding="utf-8") as file:
+        file.write("x")
+    while number == 2:
+        time.sleep(0.01)
+    return number

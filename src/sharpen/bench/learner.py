@@ -53,11 +53,10 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
 
 def our_step(model: HFModel, batch: Frozen) -> Step:
     """As training does it."""
-    from sharpen.learners.fit import gradients
-    from sharpen.learners.packing import packs
+    from sharpen.learners.fit import gradients, layout_of
 
-    packed = packs(model.head)
-    return lambda: gradients(model.head, batch.settings, batch.examples, packed=packed)
+    layout = layout_of(model.head)
+    return lambda: gradients(model.head, batch.settings, batch.examples, layout)
 
 
 def their_step(model: HFModel, batch: Frozen, folder: Path) -> Step:

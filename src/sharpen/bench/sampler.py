@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 LEVELS = (1, 2, 3, 4)
 LARGE = 50_000_000
 GENERATE = "transformers.generate"
+CONTINUOUS = "transformers, continuous batching"
 PADDING = 0
+PAGE, BATCH_TOKENS = 32, 1024
+"""Of continuous batching: tokens in a block of its cache, and at most so many in one forward pass."""
 
 
 class Plan(NamedTuple):
@@ -132,15 +135,18 @@ def side_by_side(model: HFModel, case: Case, limits: Limits, repeats: int) -> li
     """A case's rows: ours beside every peer."""
     prompts, longest = case.prompts, case.decoding.max_tokens
     lengths = [len(row) for row in drawn(model, case)]
-    peer = Generate(model, case, lengths)
-    peer.warm()
+    peers: list[Generate | Continuous] = [Generate(model, case, lengths)]
+    if case.even:
+        peers.append(Continuous(model, case))
+    for peer in peers:
+        peer.warm()
     context = max(len(model.encode(prompt.text)) for prompt in prompts) + sum(lengths) / len(lengths) / 2
     spread = f"{min(lengths)} to {max(lengths)} tokens a row, {sum(lengths) / len(lengths):.0f} on average"
     return compared(
         f"{model.name}: {case.name}",
         "tokens/s",
         rate(lambda: sum(map(len, drawn(model, case)))),
-        [Peer(GENERATE, rate(peer.run))],
+        [Peer(peer.name, rate(peer.run)) for peer in peers],
         repeats=repeats,
         limit=limits.decode(model, len(lengths), context),
         note=spread if min(lengths) < longest else f"{longest} tokens a row",
@@ -164,6 +170,8 @@ def drawn(model: HFModel, case: Case) -> list[Sequence[int]]:
 
 class Generate:
     """`transformers.generate` on a case, with given lengths."""
+
+    name = GENERATE
 
     def __init__(self, model: HFModel, case: Case, lengths: Sequence[int]) -> None:
         """Prompts are padded on the left, as its documentation asks for."""
@@ -204,3 +212,40 @@ class Generate:
     def _ended(self, ids: torch.Tensor, scores: object, **more: object) -> torch.Tensor:
         """Mask [rows] of those that have their length."""
         return ids.shape[1] - self.width >= self.lengths
+
+
+class Continuous:
+    """Continuous batching of `transformers` on a case whose rows have equal length."""
+
+    name = CONTINUOUS
+
+    def __init__(self, model: HFModel, case: Case) -> None:
+        """Every sample is a request of its own."""
+        rows = [list(model.encode(prompt.text)) for prompt in case.prompts for _ in prompt.seeds]
+        self.model, self.rows, self.longest = model, rows, case.decoding.max_tokens
+
+    def run(self) -> int:
+        """Draw all rows; the number of tokens."""
+        return self._generate(self.rows, self.longest)
+
+    def warm(self) -> None:
+        """Whatever is done only once."""
+        self._generate(self.rows[:2], 2)
+
+    def _generate(self, rows: list[list[int]], longest: int) -> int:
+        from transformers import ContinuousBatchingConfig, GenerationConfig
+
+        # Left alone, it takes nearly all memory there is for its cache.
+        blocks = 2 * sum(-(-(len(row) + longest) // PAGE) for row in rows)
+        room = ContinuousBatchingConfig(page_size=PAGE, num_blocks=blocks, max_batch_tokens=BATCH_TOKENS)
+        config = GenerationConfig(
+            max_new_tokens=longest, do_sample=True, top_k=0, eos_token_id=-1, pad_token_id=PADDING
+        )
+        attention = self.model.module.config._attn_implementation
+        try:
+            found = self.model.module.generate_batch(
+                rows, generation_config=config, continuous_batching_config=room, warmup=False
+            )
+        finally:
+            self.model.module.set_attn_implementation(attention)
+        return sum(len(request.generated_tokens) for request in found.values())

@@ -16,7 +16,8 @@ from sharpen.models.hf_step import Place, Stepper
 from sharpen.models.hf_text import StopWatch
 from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
-COMPACT_ABOVE = 0.3
+COMPACT_ABOVE = 0.15
+"""Finished rows are dropped once they are such a share: dropping copies what is kept of the others."""
 RUNNING = -1
 Hear = Callable[[Sequence[int], Sequence[int]], None]
 """Hears of every step: the seeds of the rows that still run, and the token that each has drawn."""

@@ -31,9 +31,13 @@ class Head:
         """`module` is any causal language model."""
         self.module = module
 
-    def features(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Features of every position of ids [rows, width]: [rows, width, anything]."""
-        extra: dict[str, Any] = {} if positions is None else {"position_ids": positions}
+    def features(self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Features of every position of ids [rows, width]: [rows, width, anything].
+
+        mask: which places see which, [rows, 1, width, width]; the model makes its own if there is none.
+        """
+        given = {"position_ids": positions, "attention_mask": mask}
+        extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if not self.splits:
             return _tensor(self.module(input_ids=ids, use_cache=False, **extra).logits)
         return _tensor(self.module.base_model(input_ids=ids, use_cache=False, **extra).last_hidden_state)
