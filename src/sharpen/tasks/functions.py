@@ -205,7 +205,7 @@ def _program(kind: Kind, piece: Piece, body: str, found: Sequence[tuple[Any, Any
     shown = "\n".join(f"For {json.dumps(x)} it prints {json.dumps(y)}" for x, y in rows[:SHOWN])
     question = f"Write a Python program that reads {kind} as one line and prints {piece.words}.\n{shown}"
     show = "print(*f(x)) if isinstance(f(x), list) else print(f(x))"
-    code = f"def f(x):\n{body}\n\nx = {read[kind]}\n{show}"
+    code = f"def f(x):\n{body}\nx = {read[kind]}\n{show}"
     tests = [[f"{x}\n", f"{y}\n"] for x, y in rows[SHOWN:]]
     return Task.ask(question, code, solution=_fenced(code), metadata={"tests": tests})
 
