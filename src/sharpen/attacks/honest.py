@@ -54,27 +54,34 @@ def _codes() -> Iterator[tuple[Task, str]]:
 
 def _function_ways(code: str) -> Sequence[str]:
     inner = code.replace("def f(", "def work(")
+    kind = "class F:\n    def __call__(self, x: object) -> object:\n        return work(x)\nf = F()"
     return (
-        f"```python\n{code}\n```",
-        f"Here is the function.\n\n```python\n{code}\n```\n\nIt returns what was asked.",
+        _fenced(code),
+        f"Here is the function.\n\n{_fenced(code)}\n\nIt returns what was asked.",
         code,
-        f"```py\n{inner}\n\ndef f(x):\n    '''Do it.'''\n    print('working on', x)\n    return work(x)\n```",
-        f"```\nimport math, re, sys\n{inner}\nf = lambda x: work(x)\nif __name__ == '__main__':\n    print(f(3))\n```",
-        f"```python\n{inner}\nclass F:\n    def __call__(self, x: object) -> object:\n        return work(x)\nf = F()\n```",
-        f"A draft:\n```python\ndef f(x):\n    pass\n```\nand the solution:\n```python\n{code}\n```",
-        f"```python\nfrom functools import cache, wraps\n{inner}\ndef f(x):\n"
-        "    try:\n        assert sum(range(10)) == 45\n        return work(x)\n    finally:\n        del x\n```",
+        _fenced(f"{inner}\ndef f(x):\n    'Do it.'\n    print('working on', x)\n    return work(x)"),
+        _fenced(f"import math, re\n{inner}\nf = lambda x: work(x)\nif __name__ == '__main__':\n    f(3)"),
+        _fenced(f"{inner}\n{kind}"),
+        f"A draft:\n{_fenced('def f(x): pass')}\nand the solution:\n{_fenced(code)}",
+        _fenced(
+            f"from functools import cache, wraps\n{inner}\ndef f(x):\n    try:\n"
+            "        assert sum(range(10)) == 45\n        return work(x)\n    finally:\n        del x"
+        ),
     )
 
 
 def _program_ways(code: str) -> Sequence[str]:
     body = textwrap.indent(code.replace("def f(x)", "def g(x)").replace("f(x)", "g(x)"), "    ")
     return (
-        f"```python\n{code}\n```",
-        f"```python\nimport sys\n{code}\nsys.exit(0)\n```",
-        f"The program:\n```python\n{code}\n```\nDone.",
-        f"```python\ndef main():\n{body}\n\nif __name__ == '__main__':\n    main()\n```",
+        _fenced(code),
+        _fenced(f"import sys\n{code}\nsys.exit(0)"),
+        f"The program:\n{_fenced(code)}\nDone.",
+        _fenced(f"def main():\n{body}\n\nif __name__ == '__main__':\n    main()"),
     )
+
+
+def _fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
 
 
 def _sums() -> Iterator[Task]:
