@@ -20,6 +20,7 @@ _COMMANDS = {
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
+    "attack": ("attack:attack", "Attack the sandbox, verifiers, judges, environments; also your own."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 

@@ -38,6 +38,9 @@ _ERROR = re.compile(r"([A-Za-z_]{1,40}):")
 _PYTHON = ("", "py", "python", "python3")
 
 
+_Tests = Sequence[tuple[JsonValue, JsonValue]]
+
+
 class _Passed(NamedTuple):
     """Which tests were passed, how the first other one failed, and how the code was held."""
 
@@ -60,7 +63,11 @@ def verify(response: str, task: Task, *, partial: bool = False, level: str = Lev
     code = code_of(response)
     if not code.strip():
         return NO_ANSWER
-    found = (_called if function else _run)(code, str(function), tests, Hold(least=Level(level)))
+    hold = Hold(least=Level(level))
+    if isinstance(function, str):
+        found = _called(code, function, tests, hold, on=partial)
+    else:
+        found = _run(code, tests, hold)
     count = sum(found.passed)
     right = count == len(tests)
     return Scored(
@@ -82,17 +89,18 @@ def _tests_of(task: Task) -> list[tuple[JsonValue, JsonValue]]:
     return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 
 
-def _called(code: str, function: str, tests: Sequence[tuple[JsonValue, JsonValue]], hold: Hold) -> _Passed:
-    """Every test is a call; all in one process, one after the other."""
+def _called(code: str, function: str, tests: _Tests, hold: Hold, *, on: bool) -> _Passed:
+    """Every test is a call; all in one process, one after the other, `on` after a call that fails."""
     calls = [arguments if isinstance(arguments, list) else [arguments] for arguments, _ in tests]
-    done, ran = call({FILE: code.encode("utf-8", "replace")}, FILE, function, calls, limits=LIMITS, hold=hold)
+    files = {FILE: code.encode("utf-8", "replace")}
+    done, ran = call(files, FILE, function, calls, limits=LIMITS, on=on, hold=hold)
     passed = [not one.error and same(one.value, wanted) for one, (_, wanted) in zip(done, tests, strict=True)]
     first = next((one for one, right in zip(done, passed, strict=True) if not right), None)
     failure = "a wrong value" if first is None or not first.error else _kind(first.error, ran.status)
     return _Passed(passed, failure, ran.level)
 
 
-def _run(code: str, _: str, tests: Sequence[tuple[JsonValue, JsonValue]], hold: Hold) -> _Passed:
+def _run(code: str, tests: _Tests, hold: Hold) -> _Passed:
     """Every test is a run of its own; the first failure that is no wrong output ends it."""
     passed, failures, level = list[bool](), list[str](), hold.least
     for given, wanted in tests:
