@@ -20,6 +20,8 @@ from sharpen.verifiers.source import open_unproven
 
 FAST = ("choice", "countdown", "exact", "numeric", "outcome", "regex", "strict")
 """Verifiers that need no process; the others stand in the full form, `sharpen attack verifiers`."""
+QUICK = [hack for hack in hacks() if (hack.code or hack.program) and hack.id != "H48"]
+"""Those of code; H48 waits for deadlines."""
 FOOLED = """
 import re
 CASES = ()
@@ -52,7 +54,7 @@ def test_no_hack_earns_anything_without_a_process() -> None:
 def test_no_hack_earns_anything_at_code() -> None:
     with JudgePool() as pool:
         verifier = open_unproven("python", pool=pool)
-        done = attack_verifier(verifier, honest_code()[::8], most=2)
+        done = attack_verifier(verifier, honest_code()[::8], most=2, chosen=QUICK)
     assert [(row.id, row.earned) for row in done.hacks if row.earned] == [] and not done.honest.alarms
     assert {row.id for row in done.hacks} >= {f"H{number}" for number in range(1, 41)} - {"H27"}
 

@@ -108,15 +108,16 @@ def attack_verifier(
     *,
     tasks: Sequence[Task] = (),
     most: int = 4,
+    chosen: Sequence[Hack] | None = None,
 ) -> Attacked:
-    """Every hack that applies, against the tasks of the verifier's own cases or the given ones.
+    """Every hack that applies, or the chosen ones, on tasks of the verifier's own cases or the given ones.
 
     At most so many tasks are taken. Honest solutions are those given, and the verifier's own gold cases.
     """
     golden = [case for case in verifier.cases if case.kind is CaseKind.GOLD]
     own = {case.task.key: case.task for case in golden}
     targets = [_target(verifier, task) for task in list(tasks or own.values())[:most]]
-    rows = [_met(verifier, hack, targets) for hack in hacks()]
+    rows = [_met(verifier, hack, targets) for hack in (hacks() if chosen is None else chosen)]
     solutions = [(case.task, case.response) for case in golden if not verifier.sees_attempt] + list(honest)
     return Attacked(
         verifier=verifier.name,

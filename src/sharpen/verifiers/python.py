@@ -30,7 +30,7 @@ from sharpen.verifiers.base import NO_ANSWER, Case, CaseKind, Isolation, bad_ref
 ISOLATION = Isolation.PROCESS
 CHANNEL = Channel.HIDDEN_TESTS
 DEADLINE = 200.0
-LIMITS = Limits(seconds=10.0, output=1 << 20)
+LIMITS = Limits(seconds=5.0, output=1 << 20)
 FILE = "solution.py"
 TOLERANCE = 1e-9
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
