@@ -25,6 +25,7 @@ from sharpen.core.verdict import Scored, Verdict
 from sharpen.sandbox.calling import call
 from sharpen.sandbox.limits import Hold, Level, Limits, Status
 from sharpen.sandbox.process import run_python
+from sharpen.tasks.code_blocks import python_blocks
 from sharpen.verifiers.base import NO_ANSWER, Case, CaseKind, Isolation, bad_reference, cases
 
 ISOLATION = Isolation.PROCESS
@@ -33,9 +34,7 @@ DEADLINE = 200.0
 LIMITS = Limits(seconds=5.0, output=1 << 20)
 FILE = "solution.py"
 TOLERANCE = 1e-9
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 _ERROR = re.compile(r"([A-Za-z_]{1,40}):")
-_PYTHON = ("", "py", "python", "python3")
 
 
 _Tests = Sequence[tuple[JsonValue, JsonValue]]
@@ -79,7 +78,7 @@ def verify(response: str, task: Task, *, partial: bool = False, level: str = Lev
 
 def code_of(response: str) -> str:
     """The last closed block of Python in a response, else all of it."""
-    blocks = [code for language, code in _FENCE.findall(response) if language.lower() in _PYTHON]
+    blocks = python_blocks(response)
     return blocks[-1] if blocks else response
 
 
