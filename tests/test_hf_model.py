@@ -212,6 +212,15 @@ def test_chat_uses_the_template(llama: HFModel) -> None:
     assert text == "[user] hi {{ 1 }}\n[assistant] "
 
 
+@given(words=st.lists(st.sampled_from(["<eos>", "<bos>", "<unk", ">", "a", "<", " "]), max_size=8))
+def test_foreign_words_are_never_special_tokens(llama: HFModel, words: list[str]) -> None:
+    said = "".join(words)
+    special = set(llama.tokenizer.all_special_ids) - {llama.tokenizer.unk_token_id}
+    assert special.isdisjoint(llama.encode_response(said))
+    told = llama.chat([Message(role=Role.USER, content=said)])
+    assert special.isdisjoint(llama.tokenizer(told, add_special_tokens=False).input_ids)
+
+
 # ------------------------------------------------------------------------------------- drawing
 
 

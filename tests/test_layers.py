@@ -21,10 +21,11 @@ LAYERS = [
     {"attacks"},
     {"experiment"},
     {"report"},
+    {"ui", "serve", "bench"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "peft", "scipy", "numpy", "reasoning_gym", "openai", "math_verify"}
-LIGHT_PARTS = ("core", "curation", "experiment", "recipes", "cli")
+LIGHT_PARTS = ("core", "curation", "experiment", "recipes", "bench", "cli")
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

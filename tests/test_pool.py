@@ -101,7 +101,7 @@ def test_a_killed_owner_leaves_no_worker_behind(tmp_path: Path) -> None:
         from sharpen.executors.pool import JudgePool
         pool = JudgePool(workers=1)
         pool.map(helpers_pool.square, [1], deadline=20)
-        print(*[w for w in pool._pool._pool_manager.worker_manager.workers], flush=True)
+        print(*pool.processes, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -93,19 +93,23 @@ def default_folder(spec: RunSpec) -> Path:
 def _execute(spec: RunSpec, folder: Path, *, fork: bool, json: bool) -> None:
     from sharpen.experiment.execute import execute
 
-    result = _displayed(folder, json, lambda live: execute(spec, folder, live, fork=fork))
+    result = _displayed(folder, json, lambda live: execute(spec, folder, live, fork=fork), spec.budget)
     _print(result, folder, json)
 
 
-def _displayed(folder: Path, json: bool, work: Callable[[Listener], Result]) -> Result:
+def _displayed(
+    folder: Path, json: bool, work: Callable[[Listener], Result], limits: Budget | None = None
+) -> Result:
     """Do the work with progress shown, on standard error if standard output is for JSON."""
     from rich.console import Console
 
+    from sharpen.core.journal import read_rows
     from sharpen.report.live import Live
 
     console = Console(stderr=json, soft_wrap=True)
     console.print(f"run folder {folder}", highlight=False)
-    with Live(console) as live:
+    begun = read_rows(folder) if (folder / "journal.sqlite").is_file() else ()
+    with Live(console, limits, begun) as live:
         result = work(live)
         live.close()
     return result
@@ -158,7 +162,7 @@ def resume(
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
-    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair))
+    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair), limits)
     _print(result, folder, json)
 
 

@@ -14,6 +14,9 @@ from sharpen.core.records import Record
 _ENOUGH_DISK = 5 * 2**30
 _OPTIONAL = {
     "openai": "pip install 'sharpen[openai]'",
+    "anthropic": "pip install 'sharpen[anthropic]'",
+    "starlette": "pip install 'sharpen[serve]'",
+    "ray": "pip install 'sharpen[ray]'",
     "gguf": "pip install 'sharpen[gguf]'",
     "reasoning_gym": "pip install 'sharpen[reasoning-gym]'",
 }

@@ -10,6 +10,7 @@ from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.records import Record
+from sharpen.core.run import where_answered
 from sharpen.core.seeds import seed_for
 from sharpen.core.stats import Interval, mean_interval
 from sharpen.core.updater import Stopwatch
@@ -65,8 +66,9 @@ def evaluate(request: Request, *, samples: int) -> Evaluation:
         ]
         decoding = Decoding(temperature=request.test_temperature, max_tokens=opened.max_tokens)
         attempts = actor.act(opened.policy, jobs, decoding)
-        verdicts = opened.verifier.judge(
-            [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)], store.get
+        verdicts = where_answered(
+            [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)],
+            lambda answered: opened.verifier.judge(answered, store.get),
         )
     values = [value_of(verdict) for verdict in verdicts]
     kinds = [verdict.kind for verdict in verdicts if isinstance(verdict, Error)]

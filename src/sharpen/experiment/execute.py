@@ -22,6 +22,7 @@ from sharpen.core.past import Past
 from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
+from sharpen.core.watch import Watcher
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
@@ -29,6 +30,9 @@ from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import open_model
+from sharpen.monitors.collapse import CollapseWatch
+from sharpen.monitors.hacking import HackWatch
+from sharpen.monitors.leaks import LeakWatch
 
 
 def execute(
@@ -156,12 +160,18 @@ def _engine(
         opening=partial(open_model, threads=setup.threads),
         repair=repair,
         incumbent=setup.policy,
+        watchers=_watchers(setup),
     )
+
+
+def _watchers(setup: Setup) -> tuple[Watcher, ...]:
+    watchers: list[Watcher] = [setup.tasks.held_out(partial(LeakWatch, setup.tasks.train)), CollapseWatch()]
+    return (*watchers, *([HackWatch(setup.held_back)] if setup.held_back else []))
 
 
 def _loop(setup: Setup, engine: Engine) -> tuple[Policy, str | None]:
     """Run the recipe; a budget that runs out leaves the last adopted policy."""
     try:
-        return setup.recipe.loop(Run(engine), setup.tasks, setup.policy, setup.config), None
+        return setup.recipe.loop(Run(engine), setup.tasks.sealed(), setup.policy, setup.config), None
     except BudgetExhausted as error:
         return engine.incumbent or setup.policy, error.meter

@@ -7,27 +7,23 @@ Model work that an arm shares with the method's run of its seed is done once; ev
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import Field, JsonValue, ValidationError
 
-from sharpen.core.artifact import ArtifactStore, write_atomic
-from sharpen.core.budget import Purpose, Usage
+from sharpen.core.artifact import write_atomic
+from sharpen.core.budget import Usage
 from sharpen.core.engine import Listener
 from sharpen.core.errors import BadInput, Damaged
-from sharpen.core.journal import read_rows
 from sharpen.core.recipe import Baseline, Recipe, Rival, Setting, load_recipe
-from sharpen.core.records import Record, decode
+from sharpen.core.records import Record
 from sharpen.core.spec import Spec
 from sharpen.core.stats import Interval, crossed_interval
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.experiment.arms import Finished, commit, finished, method_usage
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
@@ -103,14 +99,6 @@ class Reproduction(Record):
     """Written by people: what else was tried, and what came of it. Kept when results are measured anew."""
 
 
-class Finished(NamedTuple):
-    """A run with its test scores by task."""
-
-    result: Result
-    before: tuple[float | None, ...]
-    after: tuple[float | None, ...]
-
-
 def reproduce(
     name: str,
     *,
@@ -176,27 +164,7 @@ def _drawn_anew(spec: RunSpec) -> RunSpec:
 
 
 def _run(spec: RunSpec, folder: Path, listener: Listener, past: Path) -> Finished:
-    result = execute(spec, folder, listener, past=past if past != folder else None)
-    versions = list(dict.fromkeys(_tested(folder)))
-    scores = [_scores(folder, version) for version in (versions[0], result.policy)]
-    return Finished(result, *scores)
-
-
-def _tested(folder: Path) -> Iterator[str]:
-    """Versions of the policies that were scored on the test split, in order: the first is `before`."""
-    for row in read_rows(folder):
-        if row.entry.key.startswith("evaluate/test/"):
-            yield row.entry.key.split("/")[2]
-
-
-def _scores(folder: Path, version: str) -> tuple[float | None, ...]:
-    store, prefix = ArtifactStore(folder / "store"), f"evaluate/test/{version}/judge/"
-    chunks = [
-        decode(tuple[Verdict, ...], store.get(row.entry.blob))
-        for row in read_rows(folder)
-        if row.entry.key.startswith(prefix)
-    ]
-    return tuple(value_of(verdict) for chunk in chunks for verdict in chunk)
+    return finished(execute(spec, folder, listener, past=past if past != folder else None), folder)
 
 
 def summary(
@@ -217,7 +185,7 @@ def summary(
     ablation = difference(scores[ABLATION], scores[against])
     arms = {arm: Arm(**dict(_level(rows))) for arm, rows in scores.items()}
     for arm, own in settings.items():
-        usage = _mean_usage([found[seed, arm].result for seed in seeds])
+        usage = method_usage([found[seed, arm].result for seed in seeds])
         told = {"recipe": own.recipe, **own.config} if isinstance(own, Rival) else own
         arms[arm] = arms[arm].model_copy(update={"settings": told, "usage": usage})
     arms[MORE] = Arm(**dict(crossed_interval(_more_samples(found, seeds))))
@@ -235,11 +203,11 @@ def summary(
         seeds=seeds,
         arms=arms,
         rows=tuple(_row(seed, arm, done.result) for (seed, arm), done in found.items()),
-        budget=_mean_usage([found[seed, METHOD].result for seed in seeds]),
+        budget=method_usage([found[seed, METHOD].result for seed in seeds]),
         hardware={**first.hardware, "machine": platform.machine()},
         versions=first.versions,
         command=_command(recipe, settings, seeds, quick=quick),
-        commit=_commit(),
+        commit=commit(),
         date=date.today().isoformat(),
         tried=tried,
     )
@@ -285,13 +253,6 @@ def _more_samples(found: Mapping[tuple[int, str], Finished], seeds: Sequence[int
     return [[mean] for mean in means if mean is not None]
 
 
-def _mean_usage(results: Sequence[Result]) -> Usage:
-    used = [result.budget.used[Purpose.METHOD] for result in results]
-    return Usage(
-        **{name: round(sum(getattr(u, name) for u in used) / len(used)) for name in Usage.model_fields}
-    )
-
-
 def _row(seed: int, arm: str, result: Result) -> Row:
     changes = result.test.facts.items()
     return Row(
@@ -314,17 +275,3 @@ def _tried(path: Path) -> tuple[str, ...]:
         return Reproduction.model_validate_json(path.read_bytes()).tried
     except ValidationError:
         raise Damaged(f"{path} is not a result file", remedy="move it away, or give another --out") from None
-
-
-def _commit() -> str:
-    """The commit of the working folder, marked if files differ from it; `unknown` outside of one."""
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    done = subprocess.run(
-        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        timeout=10,
-    )
-    return done.stdout.strip() or "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sharpen.learners.packing import micro_batches, packs
 from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
+from sharpen.models.hf_head import Head
 from sharpen.models.hf_weights import Lora
 
 CHECKPOINT_FILE = "training.safetensors"
@@ -105,15 +106,7 @@ class Fit:
             self.checkpoint.write(self.progress, self.moments)
 
     def _step(self, examples: list[Example]) -> tuple[float, float]:
-        weighted, divisor = self.settings.normalised(examples)
-        loss = 0.0
-        device, objective = self.model.module.device, self.settings.objective
-        for micro in micro_batches(
-            weighted, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
-        ):
-            part = token_loss(self.model.head, micro, objective, packed=self.packed) / divisor
-            part.backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach())
+        loss = gradients(self.model.head, self.settings, examples, packed=self.packed)
         norm = self.moments.clip(self.settings.clip)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise SharpenError(
@@ -143,6 +136,18 @@ class Fit:
             notices=() if self.packed else (UNPACKED,),
             model_seconds=self.progress.seconds,
         )
+
+
+def gradients(head: Head, settings: Training, examples: Sequence[Example], *, packed: bool) -> float:
+    """Add the gradients of a step's loss to those that are there; return the loss."""
+    weighted, divisor = settings.normalised(examples)
+    loss = 0.0
+    device, objective = head.module.device, settings.objective
+    for micro in micro_batches(weighted, packed=packed, micro_tokens=settings.micro_tokens, device=device):
+        part = token_loss(head, micro, objective, packed=packed) / divisor
+        part.backward()  # type: ignore[no-untyped-call]
+        loss += float(part.detach())
+    return loss
 
 
 def lora_of(settings: Training) -> Lora | None:

@@ -14,7 +14,7 @@ from sharpen.core.policy import Decoding
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
 from sharpen.models.hf_batches import Group, groups, rows_that_fit
-from sharpen.models.hf_decode import Drawn, Limits, Share, decode_batch
+from sharpen.models.hf_decode import Drawn, Hear, Limits, Share, decode_batch
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_read import read_module, read_tokenizer
@@ -42,6 +42,8 @@ class HFModel:
         self.lora_rank: int | None = None
         """Rank of the adapters that learners train; none means the weights themselves."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
+        self.hear: Hear | None = None
+        """Hears every token as it is drawn, if it is set; for servers that stream."""
         self.head = Head(module)
         self.stepper = Stepper(module)
         self.text = Text(tokenizer)
@@ -84,8 +86,8 @@ class HFModel:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them."""
-        return frozenset(Capability)
+        """All that texts ask for, but no schemas."""
+        return frozenset({Capability.LOGPROBS, Capability.PREFIX, Capability.TRAIN})
 
     @property
     def eos_id(self) -> int:
@@ -129,7 +131,8 @@ class HFModel:
             raise BadInput(
                 "style", "chat", f"model {self.name} has no chat template", remedy="use the plain style"
             )
-        turns = [{"role": message.role.value, "content": message.content} for message in messages]
+        said = ((message.role.value, self.text.inert(message.content)) for message in messages)
+        turns = [{"role": role, "content": content} for role, content in said]
         try:
             text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         except (TemplateError, ValueError) as error:
@@ -189,7 +192,7 @@ class HFModel:
     def _decode(self, group: Group, decoding: Decoding) -> list[list[Drawn]]:
         watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
         limits = Limits(self.eos_ids, self.context)
-        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch))
+        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch, self.hear))
         return [[next(rows) for _ in share.seeds] for share in group.shares]
 
     def _completion(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -43,8 +44,21 @@ class Text:
         return ids[:-1] if ended else ids
 
     def encode_response(self, text: str) -> tuple[int, ...]:
-        """Ids of a text that continues another one: nothing is put before or after it."""
-        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
+        """Ids of a text that continues another one: nothing is put before or after it.
+
+        What looks like a special token is words: who writes `<eos>` must not be taught to end there.
+        """
+        return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+
+    def inert(self, text: str) -> str:
+        """The text with every special token in it broken up, so that a chat form around it holds."""
+        return self._special.sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        known = {t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special}
+        longest = sorted(known | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
     def completing(self, stops: tuple[str, ...], size: int) -> Tensor:
         """Mask [size]: tokens whose text holds the last character of a stop text, or part of a character."""

@@ -155,6 +155,11 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ("time", f"{times}; {result.start_seconds:.0f} s to start"),
         ("coverage", f"{result.coverage:.1%} of test verdicts known; channels: {', '.join(result.channels)}"),
     ]
+    paid = [timing.dollars for timing in result.budget.timing.values()]
+    if any(paid) or None in paid:
+        known = [dollars for dollars in paid if dollars is not None]
+        total = f"${sum(known):.4f}" if len(known) == len(paid) else "unknown: no prices were given (--price)"
+        facts.append(("cost", f"{total}, evaluation and controls included"))
     if result.stopped_by:
         facts.append(("stopped", f"budget of {result.stopped_by} ran out; resume with a larger one"))
     return facts + [("note", note) for note in result.notes]

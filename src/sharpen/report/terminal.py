@@ -23,19 +23,29 @@ def print_curve(
     series: Mapping[str, Sequence[Interval | None]],
     *,
     console: Console | None = None,
+    ticks: Sequence[float] = (),
 ) -> None:
     """Print means joined by lines, with their intervals as bars; as wide as the console, without colours.
 
     What is unknown or None is left out. A series must be as long as `xs`, else ValueError.
     """
     where = console or Console()
-    where.print(curve(title, xs, series, width=where.width), markup=False, highlight=False)
+    text = curve(title, xs, series, width=where.width, ticks=ticks)
+    where.print(text, markup=False, highlight=False)
 
 
 def curve(
-    title: str, xs: Sequence[float], series: Mapping[str, Sequence[Interval | None]], *, width: int
+    title: str,
+    xs: Sequence[float],
+    series: Mapping[str, Sequence[Interval | None]],
+    *,
+    width: int,
+    ticks: Sequence[float] = (),
 ) -> str:
-    """The text that `print_curve` prints; lines of at most `width` characters (but at least 30)."""
+    """The text that `print_curve` prints; lines of at most `width` characters (but at least 30).
+
+    `ticks` are the places that are marked on the axis; the known points if there are none.
+    """
     known = [x for values in series.values() for x, _ in _known(xs, values)]
     if not known:
         return f"{title}: unknown"
@@ -47,7 +57,7 @@ def curve(
         figure.theme("colorless")
         figure.plot_size(max(_NARROWEST, min(width, _WIDEST)), _HEIGHT)
         figure.title(title)
-        _ticks(figure, sorted(set(known)))
+        _ticks(figure, ticks or sorted(set(known)))
         for values in series.values():
             _bars(figure, xs, values)
         for index, values in enumerate(series.values()):
