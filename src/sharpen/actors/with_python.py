@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from sharpen.actors.base import Stage
 from sharpen.actors.episodes import Episodes
 from sharpen.core.attempt import Attempt
+from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.task import Message, Role, Task
 from sharpen.environments.python_tool import Desk
 
 ROLE = "solver"
 TURNS = 4
+
+
+class Tool(StrEnum):
+    """What an answer may use; the values are names of actors."""
+
+    PYTHON = "with_python"
 
 
 def open_actor(stage: Stage) -> WithPython:
@@ -33,7 +41,11 @@ class WithPython:
     episodes: Episodes
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
-        """One attempt per job, in order."""
+        """One attempt per job, in order; BadInput for one that is to go on after given turns."""
+        if any(job.trace for job in jobs):
+            raise BadInput(
+                "actor", Tool.PYTHON, "cannot go on after given turns", remedy="answer without a beam"
+            )
         played = [replace(job, task=at_desk(job.task)) for job in jobs]
         attempts = self.episodes.act(policy, played, decoding)
         keys = [job.task.key for job in jobs]
