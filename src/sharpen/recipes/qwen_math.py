@@ -110,14 +110,12 @@ def shaped(score: float, right: float, config: Config) -> float:
     return right if config.reward is Reward.VERIFIER else score
 
 
-def advantages(
-    tries: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config
-) -> Batch:
+def advantages(made: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config) -> Batch:
     """The attempts with the advantages of their shaped rewards; those of unknown reward get 0."""
     pairs = zip(scores, rewards_of(verdicts), strict=True)
     rewards = [None if r is None or v is None else shaped(r, v, config) for r, v in pairs]
-    weights = group_advantages([attempt.task for attempt in tries], rewards)
-    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(tries, weights, strict=True)))
+    weights = group_advantages([attempt.task for attempt in made], rewards)
+    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(made, weights, strict=True)))
 
 
 def top(attempts: Sequence[Attempt], scores: Scores, config: Config) -> Batch:
