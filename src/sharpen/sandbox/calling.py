@@ -108,9 +108,9 @@ def call(
 ) -> tuple[list[Called], Ran]:
     """What `function` of `file` returns for each list of arguments, in order, and how the program ended.
 
-    `seconds` is the processor time of a call; it may wait twice as long, and a second. With `text` the
-    answers are made texts where the program runs, cut at `longest` characters. Without `on` the first call
-    that fails is the last, and those after it have failed too.
+    `seconds` is the processor time of a call; one that evades that gets twice as much, and a second. With
+    `text` the answers are made texts where the program runs, cut at `longest` characters. Without `on` the
+    first call that fails is the last, and those after it have failed too.
     """
     if ENTRY in files:
         raise BadInput("files", ENTRY, "is the name of the file that calls", remedy="give it another name")

@@ -27,7 +27,8 @@ class Exchange:
         ends: Callable[[str], bool] = lambda answer: False,
     ) -> None:
         """`head` is one line that comes before all; a question is one line too, an answer at most `longest`
-        characters; `patience` is how many seconds an answer may take; an answer that `ends` is the last.
+        characters; `patience` is how many seconds of processor time an answer may take, so that none is late
+        because a machine is busy; an answer that `ends` is the last.
         """
         self._head = head
         self._questions = questions

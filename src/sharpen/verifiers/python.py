@@ -31,7 +31,7 @@ from sharpen.verifiers.base import NO_ANSWER, Case, CaseKind, Isolation, bad_ref
 ISOLATION = Isolation.PROCESS
 CHANNEL = Channel.HIDDEN_TESTS
 DEADLINE = 200.0
-LIMITS = Limits(seconds=5.0, output=1 << 20)
+LIMITS = Limits(seconds=10.0, output=1 << 20)
 FILE = "solution.py"
 TOLERANCE = 1e-9
 _ERROR = re.compile(r"([A-Za-z_]{1,40}):")
