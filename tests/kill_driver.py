@@ -6,7 +6,7 @@ Processes are forked from a server that has imported everything once.
 
 A place is `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
 `replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, `replay:N` after
-the N-th row that is taken from the journal, `child:N` after the N-th start of another program, or `none`;
+the N-th row that is taken from the journal, `child:N` when the N-th program runs in the sandbox, or `none`;
 `group-` before it kills the whole process group. `full:N` and `failing:N` let the N-th sync of a file fail.
 """
 
@@ -16,17 +16,16 @@ import errno
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
 
 from sharpen.core.errors import SharpenError
 from sharpen.core.journal import Entry, Wall
 from sharpen.experiment.check_recipe import small_spec
 from sharpen.experiment.execute import execute
 from sharpen.learners.checkpoint import Checkpoint
+from sharpen.sandbox.warm import Child, Order, Server
 
 IMPORTED_ONCE = (
     "scipy.stats",
@@ -81,7 +80,7 @@ def run(recipe: str, out: Path, place: str) -> None:
     """The experiment, in the process that may die."""
     os.setsid()
     countdown = Countdown(place)
-    replace, write, start = os.replace, os.fsync, subprocess.Popen.__init__
+    replace, write, start = os.replace, os.fsync, Server.run
 
     def counted_replace(source: str, target: str) -> None:
         countdown.hit("replace")
@@ -91,13 +90,14 @@ def run(recipe: str, out: Path, place: str) -> None:
         countdown.hit("torn", *ERRORS)
         write(handle)
 
-    def counted_start(self: Any, *args: Any, **kwargs: Any) -> None:
-        start(self, *args, **kwargs)
+    def counted_start(self: Server, order: Order) -> Child:
+        child = start(self, order)
         countdown.hit("child")
+        return child
 
     Checkpoint.due = lambda self, step: True  # type: ignore[method-assign]  # after every optimizer step
     os.replace, os.fsync = counted_replace, counted_sync  # type: ignore[assignment]
-    subprocess.Popen.__init__ = counted_start  # type: ignore[method-assign]
+    Server.run = counted_start  # type: ignore[method-assign]
     try:
         execute(small_spec(recipe), out, Listener(countdown))
     except SharpenError as error:

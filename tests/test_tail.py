@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from helpers_run import START, engine, loop, task, task_set
 from sharpen.core.attempt import Attempt, Author, Turn
-from sharpen.core.budget import Purpose, Usage
+from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.engine import Done, Engine
 from sharpen.core.errors import Damaged
 from sharpen.core.journal import Journal, read_rows
@@ -50,15 +50,18 @@ def test_sums_of_slices_are_the_sum(run: Path, cuts: list[int]) -> None:
     rows, tail = list(read_rows(run)), Tail(run)
     places = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     total = dict.fromkeys(Purpose, Usage())
-    counted = 0
+    timing, counted = Timing(), 0
     for after, upto in pairwise(places):
         for item in tail.sums(after, upto):
             total[item.purpose] = total[item.purpose] + item.usage
+            timing = timing + item.timing
             counted += item.rows
     wanted = dict.fromkeys(Purpose, Usage())
     for row in rows:
         wanted[row.entry.purpose] = wanted[row.entry.purpose] + row.entry.usage
     assert (total, counted) == (wanted, len(rows))
+    assert timing.seconds == pytest.approx(sum(row.wall.seconds for row in rows))
+    assert timing.dollars == pytest.approx(sum(row.wall.dollars or 0.0 for row in rows))
 
 
 def test_what_is_not_there_and_what_is_damaged(tmp_path: Path) -> None:

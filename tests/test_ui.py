@@ -21,6 +21,7 @@ pytest.importorskip("httpx", reason="the server is tested through httpx")
 
 from starlette.testclient import TestClient
 
+from sharpen.core.budget import Purpose
 from sharpen.core.errors import BadInput, Busy, SharpenError
 from sharpen.core.journal import Journal
 from sharpen.experiment.rounds import Steps, rounds_of
@@ -47,6 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Journal(root / "empty").close()
     (root / "secret.txt").write_text("mine")
     (root / "link").symlink_to(root.parent)
+    (root / os.fsdecode(b"no-text-\xff")).mkdir()
+    Journal(root / os.fsdecode(b"no-text-\xff")).close()
     return root
 
 
@@ -112,7 +115,7 @@ def test_requests_are_small(client: TestClient) -> None:
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(client: TestClient) -> None:
-    for path in ("/", "/app.js", "/shared/charts.js", "/theme.json", "/api/runs", "/nothing"):
+    for path in ("/", "/app.js", "/charts.js", "/theme.json", "/api/runs", "/nothing"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy
@@ -122,8 +125,8 @@ def test_every_answer_forbids_what_the_page_does_not_need(client: TestClient) ->
 
 
 def test_the_page_is_all_there_is(client: TestClient) -> None:
-    assert client.get("/").status_code == client.get("/shared/charts.js").status_code == 200
-    for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/shared/../history.py", "/docs", "/openapi.json"):
+    assert client.get("/").status_code == client.get("/charts.js").status_code == 200
+    for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/static/../app.py", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 404
 
 
@@ -167,7 +170,8 @@ def test_the_list(ask: Ask) -> None:
 def test_a_run_is_told_as_its_journal_has_it(ask: Ask, runs: Path) -> None:
     known, history = ask("run", run="one"), read_history(runs / "one")
     assert known["rows"] == known["added"] == len(history.rows)
-    assert known["used"]["method"] == history.used["method"].model_dump()
+    usage = history.used[Purpose.METHOD].model_dump()
+    assert {meter: known["spent"][meter] for meter in usage} == usage
     assert known["newest"][0]["key"] == history.rows[-1].entry.key
     assert HOSTILE in known["warnings"][0]["text"]
 

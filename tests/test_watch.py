@@ -16,6 +16,7 @@ from trust import collapses
 from helpers_run import START, ToyVerifier, engine, task_set
 from sharpen.core.artifact import Artifact, Kind
 from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Purpose
 from sharpen.core.engine import Engine, Read
 from sharpen.core.errors import Sealed
 from sharpen.core.policy import Policy, PromptForm
@@ -27,7 +28,7 @@ from sharpen.core.verdict import Scored, Verdict
 from sharpen.core.watch import Watcher
 from sharpen.curation.near_duplicates import new_attempts, new_tasks
 from sharpen.experiment.execute import _loop
-from sharpen.experiment.rounds import warnings_of
+from sharpen.experiment.rounds import Steps, warnings_of
 from sharpen.monitors.hacking import HackWatch
 from sharpen.monitors.leaks import LeakWatch, split_notes
 from sharpen.tasks.duplicates import Index, clusters
@@ -81,10 +82,10 @@ def test_held_out_answers_in_what_is_written_are_warned_of(tmp_path: Path, kind:
     made = watched(tmp_path, LeakWatch(TRAIN, VAL, TEST))
     run = Run(made)
     clean = run.update(Write(kind), START, json.dumps([task.question + task.answer for task in TRAIN]))
-    assert warnings_of(made) == ()
+    assert warnings_of(Steps.of(made)) == ()
     run.update(Write(kind), clean, text)
     run.update(Write(kind), clean, text + " ")
-    said = warnings_of(made)
+    said = warnings_of(Steps.of(made))
     made.journal.close()
     assert len(said) == 1 and f"{kind} holds 1 held-out questions (test 1), {int(told)} of them" in said[0]
     assert TEST[3].answer not in said[0].replace("1", "")
@@ -99,7 +100,7 @@ def test_prompts_are_read_too(tmp_path: Path) -> None:
 
     made = watched(tmp_path, LeakWatch(TRAIN, VAL, TEST))
     Run(made).update(Instruct(), START, f"Remember: {VAL[0].question.upper()} -> {VAL[0].answer}")
-    said = warnings_of(made)
+    said = warnings_of(Steps.of(made))
     made.journal.close()
     assert len(said) == 1 and "the prompt holds 1 held-out questions (val 1), 1 of them" in said[0]
 
@@ -108,12 +109,13 @@ def test_made_tasks_that_repeat_held_out_ones_are_warned_of(tmp_path: Path) -> N
     made = watched(tmp_path, LeakWatch(TRAIN, VAL, TEST))
     run = Run(made)
     run.attempt(START, [*TRAIN, Task.ask("A boat costs 99 coins. What do 3 of them cost?", "297")])
-    assert warnings_of(made) == ()
+    assert warnings_of(Steps.of(made)) == ()
     copy = Task.ask(TEST[0].question.replace(". ", " .  "), "unknown")
     run.attempt(START, [copy, *TRAIN])
     run.attempt(START, [copy])
+    run.evaluate(START, [TEST[1], copy], name="val", purpose=Purpose.METHOD)
     run.evaluate(START, TEST, name="test")
-    said = warnings_of(made)
+    said = warnings_of(Steps.of(made))
     made.journal.close()
     assert len(said) == 1 and "1 of 1 made tasks say the same as held-out ones (test 1)" in said[0]
 
@@ -175,6 +177,6 @@ def test_a_verifier_that_is_fooled_drifts_from_the_strict_one(
     run = Run(made)
     run.gate(WORSE, incumbent=START, tasks=tasks.val)
     run.gate(WORSE, incumbent=WORSE, tasks=tasks.val)
-    said = warnings_of(made)
+    said = warnings_of(Steps.of(made))
     made.journal.close()
     assert len(said) == warnings and all("drift apart" in text for text in said)

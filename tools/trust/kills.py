@@ -1,32 +1,33 @@
 """T1: kill -9, torn tails, full and failing disks, anywhere; the same command again ends in the same bytes.
 
-A unit is a number of kills, spread by chance over small runs of a recipe that improves weights, a memory or
-a program. Between two kills the tail of the journal's log may be cut, as a power loss can leave it.
+A unit is a number of kills, spread by chance over small runs of a recipe that improves weights, a memory,
+programs or skills. Between two kills the tail of the journal's log may be cut, as a power loss can leave it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir
 
 from pydantic import JsonValue
 
 from sharpen.core.journal import read_rows
 from sharpen.core.seeds import random_for
+from sharpen.experiment.manifest import code_fingerprint
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_run import contents
 from kill_driver import ERRORS, REFUSED, started
 
-RECIPES = {"weights": "star", "memory": "evolver", "program": "hyperagents"}
+RECIPES = {"weights": "star", "memory": "evolver", "program": "hyperagents", "skills": "memento_skills"}
 KINDS = {
     "row": 12,
     "group-row": 12,
@@ -36,8 +37,8 @@ KINDS = {
     "replay": 30,
     "group-replay": 30,
     "progress": 2,
-    "child": 4,
-    "group-child": 4,
+    "child": 12,
+    "group-child": 12,
     "full": 30,
     "failing": 30,
 }
@@ -45,17 +46,17 @@ KINDS = {
 CUTS = ("", "", "1", "half", "all but 1")
 """How much of the last frame of the log is cut off after a kill."""
 FRAME = 24 + 4096
-KILLS, UNITS = 10, 12
+KILLS, UNITS = 4, 20
 GONE = 20.0
 """Seconds after which a process of a killed run counts as left behind."""
 
 
-@cache
 def reference(recipe: str) -> Path:
-    """The same run, left alone."""
-    folder = Path(mkdtemp(prefix="calm-"))
-    process = started(recipe, folder)
-    process.join()
+    """The same run, left alone; made once for a state of the code."""
+    folder = Path(gettempdir()) / f"sharpen-calm-{code_fingerprint()}" / recipe
+    if not (folder / "result.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        started(recipe, folder).join()
     return folder
 
 

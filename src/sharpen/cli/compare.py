@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ def compare(
     seeds: int | None = None,
     out: Path = RUNS / "compare",
     jobs: int | None = None,
+    sink: tuple[str, ...] = (),
     json: Json = False,
 ) -> None:
     """Put methods side by side: one task, one start, one budget, the same seeds, both controls.
@@ -48,6 +50,8 @@ def compare(
         Folder of the comparison; the same folder goes on.
     jobs
         Runs at a time; as many as there are cores if unset.
+    sink
+        Tracker that is told of every run: tensorboard, mlflow, wandb (offline) or trackio.
     """
     from rich.console import Console
 
@@ -55,6 +59,7 @@ def compare(
     from sharpen.experiment.compare import compare as run_all
     from sharpen.experiment.plan import arms_of, planned
     from sharpen.report.comparison import logged, print_comparison
+    from sharpen.report.sinks.follow import asked_for
 
     for name, number in (("seeds", seeds), ("jobs", jobs)):
         if number is not None and number < 1:
@@ -71,7 +76,7 @@ def compare(
         plan,
         out,
         jobs=jobs or _cores(),
-        listening=logged,
+        listening=partial(logged, sinks=asked_for(sink)),
         heard=_Heard(console),
         command=shlex.join(["sharpen", *sys.argv[1:]]),
     )

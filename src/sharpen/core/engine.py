@@ -165,7 +165,7 @@ class Engine:
 
     def _charge(self, entry: Entry, wall: Wall) -> None:
         usage, timing = self.used[entry.purpose]
-        spent = Timing(seconds=wall.seconds, model_seconds=wall.model_seconds, dollars=wall.dollars)
+        spent = wall.timing
         self._timed = self._timed + spent
         self.used[entry.purpose] = (usage + entry.usage, timing + spent)
 

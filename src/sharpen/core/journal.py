@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from pydantic import ValidationError
 
 from sharpen.core.artifact import cannot_write, disk_errors
-from sharpen.core.budget import Purpose, Usage
+from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.errors import Busy, Damaged
 from sharpen.core.records import Record, canonical, decode
 
@@ -26,7 +26,7 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS rows (
     seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL, hash TEXT NOT NULL,
     wall TEXT NOT NULL)"""
 
-_SEAL = "#"
+SEAL = "#"
 """Stands between times and their seal; journals of before there were seals have neither."""
 
 
@@ -55,6 +55,11 @@ class Wall(Record):
     model_seconds: float
     dollars: float | None = 0.0
     """None if it is not known."""
+
+    @property
+    def timing(self) -> Timing:
+        """What the row took."""
+        return Timing(seconds=self.seconds, model_seconds=self.model_seconds, dollars=self.dollars)
 
 
 class Row(NamedTuple):
@@ -87,7 +92,7 @@ class Journal:
         """The row of a step, if the step is finished."""
         with _sqlite_errors(self._path):
             [*found] = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,))
-        return _row(self._path, *found[0]) if found else None
+        return read_row(self._path, *found[0]) if found else None
 
     def append(self, entry: Entry, wall: Wall) -> None:
         """Add a finished step; it is on disk when this returns."""
@@ -103,7 +108,7 @@ class Journal:
     def __iter__(self) -> Iterator[Row]:
         with _sqlite_errors(self._path):
             for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-                yield _row(self._path, *found)
+                yield read_row(self._path, *found)
 
     def close(self) -> None:
         """Close the file and let other processes in."""
@@ -120,7 +125,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
         # A process that ended while it made the file has left one without the table.
         if database.execute("SELECT name FROM sqlite_master WHERE name = 'rows'").fetchone():
             for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-                yield _row(path, *found)
+                yield read_row(path, *found)
 
 
 def head_of(folder: Path) -> str:
@@ -129,9 +134,12 @@ def head_of(folder: Path) -> str:
     return last.hash if last else ""
 
 
-def _row(path: Path, body: object, wall: object, chained: object) -> Row:
-    """Damage can turn any column into any type of SQLite's."""
-    times, mark, seal = str(wall).partition(_SEAL)
+def read_row(path: Path, body: object, wall: object, chained: object) -> Row:
+    """A row from its columns, with its times held against their seal; Damaged if anything is wrong.
+
+    Damage can turn any column into any type of SQLite's.
+    """
+    times, mark, seal = str(wall).partition(SEAL)
     try:
         row = Row(decode(Entry, str(body).encode()), decode(Wall, times.encode()), str(chained))
     except (ValidationError, UnicodeEncodeError):
@@ -143,7 +151,7 @@ def _row(path: Path, body: object, wall: object, chained: object) -> Row:
 
 def _sealed(wall: Wall, chained: str) -> str:
     times = canonical(wall).decode()
-    return f"{times}{_SEAL}{_seal(times, chained)}"
+    return f"{times}{SEAL}{_seal(times, chained)}"
 
 
 def _seal(times: str, chained: str) -> str:
@@ -192,7 +200,7 @@ def _verify(path: Path, database: sqlite3.Connection) -> str:
             "SELECT seq, key, body, hash, wall FROM rows ORDER BY seq"
         ):
             head = _chain(head, body)
-            if head != chained or _row(path, body, wall, chained).entry.key != key:
+            if head != chained or read_row(path, body, wall, chained).entry.key != key:
                 raise _damaged(path, f"row {seq} does not match its hash")
     return head
 

@@ -36,6 +36,10 @@ C = TypeVar("C", bound=Record)
 _NO_ANSWER = Error(kind="no answer", detail="the model's endpoint failed or refused")
 
 
+EVALUATIONS = "evaluate/"
+"""What the keys of all evaluations begin with: work on held-out tasks by right."""
+
+
 class Scores(NamedTuple):
     """A policy's scores on some tasks, in task order; None where the judge failed."""
 
@@ -149,7 +153,8 @@ class Scope:
                 partial(_act, engine.actor, policy, jobs, how),
             )
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
-        if self._purpose in (Purpose.METHOD, Purpose.PREPARATION):
+        made_here = self._purpose in (Purpose.METHOD, Purpose.PREPARATION)
+        if made_here and not self._path.startswith(EVALUATIONS):
             for watcher in engine.watchers:
                 watcher.attempted(self, tasks)
         return tuple(attempts)
@@ -354,7 +359,7 @@ class Scope:
 
         A policy's score on a named set is computed once per run.
         """
-        place = Scope(self._engine, f"evaluate/{name}/{policy.version}", purpose=purpose)
+        place = Scope(self._engine, f"{EVALUATIONS}{name}/{policy.version}", purpose=purpose)
         attempts = place.attempt(policy, tasks, temperature=self._engine.test_temperature)
         verdicts = place.judge(attempts, tasks)
         return Scores(tuple(value_of(verdict) for verdict in verdicts), attempts, verdicts)

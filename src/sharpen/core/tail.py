@@ -12,14 +12,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.errors import Damaged
-from sharpen.core.journal import Entry, Wall
+from sharpen.core.journal import SEAL, Entry, Wall, read_row
 
 _METERS = tuple(Usage.model_fields)
-_SUMS = ", ".join(f"SUM(body ->> '$.usage.{meter}')" for meter in _METERS)
+_USED = ", ".join(f"SUM(body ->> '$.usage.{meter}')" for meter in _METERS)
+_TIMES = f"SUBSTR(wall, 1, INSTR(wall || '{SEAL}', '{SEAL}') - 1)"
+"""Times without their seal."""
+_SUMS = f"""SELECT body ->> '$.purpose' AS purpose, body ->> '$.verb' AS verb, COUNT(*),
+    SUM(times ->> '$.seconds'), SUM(times ->> '$.model_seconds'),
+    SUM(COALESCE(times ->> '$.dollars', 0.0)), SUM(JSON_TYPE(times, '$.dollars') = 'null'), {_USED}
+    FROM (SELECT body, {_TIMES} AS times FROM rows WHERE seq > ? AND seq <= ?) GROUP BY purpose, verb"""
 
 
 class Numbered(NamedTuple):
@@ -92,31 +96,14 @@ class Tail:
 
     def sums(self, after: int, upto: int) -> list[Sum]:
         """What was used in the rows above `after` and not above `upto`."""
-        found = self._all(
-            "SELECT body ->> '$.purpose' AS purpose, body ->> '$.verb' AS verb, COUNT(*), "
-            f"SUM(wall ->> '$.seconds'), SUM(wall ->> '$.model_seconds'), {_SUMS} FROM rows"
-            " WHERE seq > ? AND seq <= ? GROUP BY purpose, verb",
-            after,
-            upto,
-        )
-        return [
-            Sum(
-                Purpose(purpose),
-                verb,
-                rows,
-                Usage(**dict(zip(_METERS, used, strict=True))),
-                Timing(seconds=seconds, model_seconds=model),
-            )
-            for purpose, verb, rows, seconds, model, *used in found
-        ]
+        found = self._all(_SUMS, after, upto)
+        with self._readable():
+            return [_sum(*columns) for columns in found]
 
     def _rows(self, where: str, *values: object) -> list[Numbered]:
-        found = self._all(f"SELECT seq, body, wall FROM rows {where}", *values)
-        with self._readable():
-            return [
-                Numbered(seq, Entry.model_validate_json(body), Wall.model_validate_json(wall))
-                for seq, body, wall in found
-            ]
+        found = self._all(f"SELECT seq, body, wall, hash FROM rows {where}", *values)
+        rows = [(seq, read_row(self._path, *columns)) for seq, *columns in found]
+        return [Numbered(seq, row.entry, row.wall) for seq, row in rows]
 
     def _all(self, query: str, *values: object) -> list[Any]:
         """Rows of a query; none where there is no table, as in a file whose maker ended while making it."""
@@ -130,8 +117,27 @@ class Tail:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             raise Damaged(
                 f"journal {self._path} cannot be read: {error}",
                 remedy="restore it from a backup or start a new run in another --out",
             ) from error
+
+
+def _sum(
+    purpose: str,
+    verb: str,
+    rows: int,
+    seconds: float,
+    model: float,
+    dollars: float,
+    unpriced: int,
+    *used: int,
+) -> Sum:
+    return Sum(
+        Purpose(purpose),
+        verb,
+        rows,
+        Usage(**dict(zip(_METERS, used, strict=True))),
+        Timing(seconds=seconds, model_seconds=model, dollars=None if unpriced else dollars),
+    )

@@ -31,7 +31,7 @@ from sharpen.experiment.spec import RunSpec
 from sharpen.experiment.standings import CONTROL, Done, standings
 
 FILE = "comparison.json"
-_PRELOAD = ("torch", "transformers.models.llama.modeling_llama", "scipy.stats", "sharpen.experiment.execute")
+PRELOAD = ("torch", "transformers.models.llama.modeling_llama", "scipy.stats", "sharpen.experiment.execute")
 """What runs import sooner or later, and takes long to import."""
 _PLACE = ("model weights", "task set", "verifier code", "prompt", "max_tokens", "threads", "dtype")
 """Parts of an identity that all runs of a comparison have in common."""
@@ -72,17 +72,19 @@ def compare(
     listening: Listening,
     heard: Callable[[Progress], None],
     command: str,
+    preload: Sequence[str] = PRELOAD,
 ) -> Comparison:
     """Run what is missing of a comparison, and write `folder`/comparison.json whenever a seed is complete.
 
-    At most `jobs` runs go on at a time; `heard` is told of every run. What cannot run here is refused before
-    any work. Raises SharpenError if a run failed; those under way are ended first, and nothing done is lost.
+    At most `jobs` runs go on at a time; `heard` is told of every run; `preload` names modules that are
+    imported once for all. What cannot run here is refused before any work. Raises SharpenError if a run
+    failed: those beside it are stopped, and nothing done is lost.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         _refuse_other_code(plan, folder)
         # The crew comes first, since its fork server is the one that everything here shares.
-        with Crew(jobs, preload=_PRELOAD) as crew:
+        with Crew(jobs, preload=preload) as crew:
             new = [arm.name for arm in plan.arms if not _has_begun(plan, folder, arm.name)]
             plan = admitted(plan, new) if new else plan
             write_plan(plan, folder)

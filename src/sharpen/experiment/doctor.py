@@ -17,6 +17,7 @@ _OPTIONAL = {
     "anthropic": "pip install 'sharpen[anthropic]'",
     "starlette": "pip install 'sharpen[serve]'",
     "ray": "pip install 'sharpen[ray]'",
+    "pandas": "pip install 'sharpen[notebook]'",
     "gguf": "pip install 'sharpen[gguf]'",
     "reasoning_gym": "pip install 'sharpen[reasoning-gym]'",
 }

@@ -15,7 +15,7 @@ from sharpen.core.seeds import seed_for
 from sharpen.core.stats import Interval, mean_interval
 from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
-from sharpen.executors.pool import JudgePool
+from sharpen.executors.source import open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, open_policy
 from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
@@ -54,7 +54,7 @@ class Evaluation(Record):
 
 def evaluate(request: Request, *, samples: int) -> Evaluation:
     """Sample the validation tasks and judge them."""
-    with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
+    with open_pool(request.executor) as pool, tempfile.TemporaryDirectory() as folder:
         opened = open_policy(request, pool)
         store = ArtifactStore(Path(folder))
         actor = Cast(Stage({POLICY_MODEL: opened.model}, store, Stopwatch()))

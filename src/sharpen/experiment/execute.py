@@ -23,7 +23,7 @@ from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
-from sharpen.executors.pool import JudgePool
+from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
@@ -53,7 +53,7 @@ def execute(
     started = time.perf_counter()
     _refuse_unusable(folder)
     old = read_manifest(folder)
-    with JudgePool() as pool:
+    with open_pool(spec.executor) as pool:
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
         journal = Journal(folder)
@@ -73,12 +73,15 @@ def execute(
     return result
 
 
-def resume(folder: Path, listener: Listener, *, budget: Budget | None, repair: bool) -> Result:
+def resume(
+    folder: Path, listener: Listener, *, budget: Budget | None, repair: bool, executor: str = LOCAL
+) -> Result:
     """Continue the run in `folder` as it was asked for, maybe with another budget."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
-    spec = manifest.spec if budget is None else manifest.spec.model_copy(update={"budget": budget})
+    asked = {"executor": executor} if budget is None else {"executor": executor, "budget": budget}
+    spec = manifest.spec.model_copy(update=asked)
     return execute(spec, folder, listener, repair=repair)
 
 

@@ -86,7 +86,7 @@ def arms_of(text: str) -> tuple[ArmPlan, ...]:
 
     `x=y` is a setting where it follows a colon, unless y is a recipe: then x is a name for it.
     """
-    arms: list[tuple[str, str, dict[str, JsonValue]]] = []
+    arms: list[tuple[str | None, str, dict[str, JsonValue]]] = []
     recipes = recipe_names()
     for piece in filter(None, map(str.strip, re.split(r",(?![^\[{]*[\]}])", text))):
         head, colon, first = piece.partition(":")
@@ -95,9 +95,11 @@ def arms_of(text: str) -> tuple[ArmPlan, ...]:
             continue
         name, equals, recipe = head.partition("=")
         recipe = recipe if equals else name
-        arms.append((name if equals else "", recipe, dict([_setting(first)] if colon else [])))
+        arms.append((name if equals else None, recipe, dict([_setting(first)] if colon else [])))
     return tuple(
-        ArmPlan(name=_named(name or load_recipe(recipe).name), recipe=recipe, settings=settings)
+        ArmPlan(
+            name=_named(load_recipe(recipe).name if name is None else name), recipe=recipe, settings=settings
+        )
         for name, recipe, settings in arms
     )
 

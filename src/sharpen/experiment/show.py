@@ -14,6 +14,7 @@ from sharpen.core.attempt import Attempt
 from sharpen.core.errors import BadInput, Damaged, SharpenError
 from sharpen.core.journal import Row, read_rows
 from sharpen.core.records import Record, decode
+from sharpen.core.stats import Interval
 from sharpen.core.verdict import Verdict
 from sharpen.experiment.manifest import read_manifest
 from sharpen.experiment.result import Result
@@ -30,13 +31,13 @@ class RunInfo(Record):
     seed: int
     state: str
     """done, stopped by a budget, or unfinished."""
-    delta: float | None
-    steps: int
-
-    def line(self) -> str:
-        """State and what it is a run of."""
-        change = "" if self.delta is None else f"{self.delta:+.1%}  "
-        return f"{self.state:<16} {change}{self.recipe} on {self.task}, {self.model}, seed {self.seed}"
+    after: Interval | None = None
+    """Score on the sealed test."""
+    gain: Interval | None = None
+    """After minus before."""
+    steps: int = 0
+    changed: float = 0.0
+    """When its last step was finished, in seconds of the epoch; 0 if there is none."""
 
 
 class ShownAttempt(Record):
@@ -80,9 +81,7 @@ def _readable_info(folder: Path) -> RunInfo:
 
 
 def _unknown(folder: Path, state: str) -> RunInfo:
-    return RunInfo(
-        folder=str(folder), recipe="?", model="?", task="?", seed=0, state=state, delta=None, steps=0
-    )
+    return RunInfo(folder=str(folder), recipe="?", model="?", task="?", seed=0, state=state)
 
 
 def _info(folder: Path) -> RunInfo:
@@ -99,9 +98,17 @@ def _info(folder: Path) -> RunInfo:
         task=manifest.spec.task,
         seed=manifest.spec.seed,
         state=f"budget: {stopped}" if stopped else "done" if done else "unfinished",
-        delta=result.test.delta.mean if result else None,
+        after=result.test.after if result else None,
+        gain=result.test.delta if result else None,
         steps=sum(1 for _ in read_rows(folder)),
+        changed=_changed(folder),
     )
+
+
+def _changed(folder: Path) -> float:
+    """When the journal or its log was written last; who only reads leaves an empty log."""
+    found = (path.stat() for path in folder.glob("journal.sqlite*") if not path.name.endswith("-shm"))
+    return max((stat.st_mtime for stat in found if stat.st_size), default=0.0)
 
 
 def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:

@@ -54,6 +54,8 @@ class Request(Record):
     """Cap on samples per test task in the control that spends the budget on more samples."""
     forbid: tuple[Channel, ...] = ()
     """Information channels the recipe must not use."""
+    executor: str = Field(default="local", exclude=True)
+    """Where judges run: local, ray, or ray:ADDRESS. No part of what a run is: its journal is the same."""
     price: str = ""
     """Dollars per million tokens of an endpoint, `in=0.15,out=0.6`, for the meter and the budget."""
     threads: int | None = Field(default=None, ge=1)

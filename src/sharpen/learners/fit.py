@@ -19,7 +19,7 @@ from sharpen.learners.packing import micro_batches, packs
 from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
-from sharpen.models.hf_head import Head
+from sharpen.models.hf_head import Head, mixed
 from sharpen.models.hf_weights import Lora
 
 CHECKPOINT_FILE = "training.safetensors"
@@ -144,7 +144,8 @@ def gradients(head: Head, settings: Training, examples: Sequence[Example], *, pa
     loss = 0.0
     device, objective = head.module.device, settings.objective
     for micro in micro_batches(weighted, packed=packed, micro_tokens=settings.micro_tokens, device=device):
-        part = token_loss(head, micro, objective, packed=packed) / divisor
+        with mixed(device):
+            part = token_loss(head, micro, objective, packed=packed) / divisor
         part.backward()  # type: ignore[no-untyped-call]
         loss += float(part.detach())
     return loss

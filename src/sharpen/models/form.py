@@ -35,6 +35,9 @@ def default_form(model: str) -> DefaultForm:
     stored = Path(model) / FORM_FILE
     if stored.is_file():
         return decode(DefaultForm, stored.read_bytes())
+    kind, _, inner = model.partition(":")
+    if kind == "vllm":
+        return default_form(inner.partition("?")[0])
     if model in shipped():
         return WITHOUT_EXAMPLES
-    return _KNOWN.get(model.partition(":")[0], DefaultForm())
+    return _KNOWN.get(kind, DefaultForm())

@@ -157,15 +157,20 @@ class HFModel:
         for ids, prompt in zip(full_ids, prompts, strict=True):
             self._check_fits(ids, prompt.text)
         prefix_logprobs = self._prefix_logprobs(prompt_ids, prefix_ids, decoding)
-        drawn: list[list[Drawn]] = [[] for _ in prompts]
         wanted = [Share(ids, prompt.seeds) for ids, prompt in zip(full_ids, prompts, strict=True)]
-        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
-            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
-                drawn[index].extend(rows)
+        drawn = self._draw(wanted, decoding)
         return [
             Completions(ids, tuple(self._completion(prefix, known, row, decoding) for row in rows))
             for ids, prefix, known, rows in zip(prompt_ids, prefix_ids, prefix_logprobs, drawn, strict=True)
         ]
+
+    def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
+        """One row per seed of every share, in order."""
+        drawn: list[list[Drawn]] = [[] for _ in wanted]
+        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
+            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
+                drawn[index].extend(rows)
+        return drawn
 
     def _check_fits(self, ids: tuple[int, ...], text: str) -> None:
         if not ids:

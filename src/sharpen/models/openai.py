@@ -136,9 +136,10 @@ class OpenAIWire:
 
         from sharpen.models.http_wire import failures
 
-        impatient = self._client.with_options(timeout=_PROBE_SECONDS, max_retries=1)
+        patience, retries = min(_PROBE_SECONDS, self._options.timeout), min(1, self._options.retries)
+        impatient = self._client.with_options(timeout=patience, max_retries=retries)
         try:
-            with failures(openai, self.name, _PROBE_SECONDS, KEY_VARIABLE), suppress(openai.NotFoundError):
+            with failures(openai, self.name, patience, KEY_VARIABLE), suppress(openai.NotFoundError):
                 impatient.get("/models", cast_to=httpx2.Response)
         except Trouble as trouble:
             raise Unavailable(f"{self.name} {trouble.what}", remedy=trouble.remedy) from trouble

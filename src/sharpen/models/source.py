@@ -18,7 +18,7 @@ SKETCH = "sketch"
 """The shipped model that draws scenes."""
 OTHERS = (
     "smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, anthropic:NAME, gemini:NAME, "
-    "vllm:FOLDER, scripted:NAME, sketch, painter "
+    "vllm:MODEL, scripted:NAME, sketch, painter "
     "(`sharpen models` lists them)"
 )
 ENDPOINTS = ("openai", "anthropic", "gemini")
@@ -70,6 +70,11 @@ def open_model(
         return NoModel()
     if kind in ENDPOINTS and rest:
         return _open_endpoint(kind, rest)
+    if kind == "vllm" and rest:
+        from sharpen.models.vllm import open_vllm, parse
+
+        named, options = parse(rest)
+        return open_vllm(_folder(named), options, name=spec, threads=threads)
     if kind == "scripted" and rest:
         from sharpen.models.scripted import open_scripted
 
@@ -128,7 +133,7 @@ def list_models() -> tuple[ModelInfo, ...]:
         ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
         ("anthropic:NAME", "a model of Anthropic"),
         ("gemini:NAME", "a model of Google"),
-        ("vllm:FOLDER", "a Hugging Face folder sampled through vLLM, on a GPU"),
+        ("vllm:MODEL", "a Hugging Face folder sampled through vLLM, on a GPU"),
         (SKETCH, "shipped; draws small scenes, heeding each aspect of a caption less than half of the time"),
         ("painter?size=12", "an untrained diffusion model that draws pictures, or a diffusers folder"),
         ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from sharpen.core.run import Scope
@@ -19,6 +20,8 @@ FEWEST_TASKS = 8
 """With fewer tasks in a round nothing is said."""
 ONE_ANSWER = 0.5
 """Share of one answer over different tasks: twice that among the references and at the start, too."""
+PAID = 0.5
+"""An answer that scores less is wrong, not paid for."""
 SAME_DRAW = 0.5
 """Different responses of a task fall below this share of what they were ..."""
 SURE = 0.3
@@ -28,8 +31,8 @@ LONGER = 1.5
 """Length grew, or shrank, by this factor ..."""
 FOLLOWS = 0.7
 """... and within a round, score and length are correlated as strongly as this."""
-MOST_LENGTH = 24
-"""Characters at the end of a response that stand for its answer."""
+LONGEST_WORD = 96
+"""Characters at the end of a response among which its last word is looked for."""
 
 
 class State(NamedTuple):
@@ -38,6 +41,8 @@ class State(NamedTuple):
     explored: Exploration
     one_answer: float
     """Share of the most common ending over tasks, the most common one of each task counted."""
+    pays: float
+    """Mean known score of the attempts with that ending; 0 if none is known."""
     among_references: float
     """Share of the most common reference answer."""
     score_by_length: float
@@ -48,18 +53,35 @@ def state_of(judged: Sequence[Judged]) -> State | None:
     """Measure a round; None if it says too little."""
     pairs = [(a, v) for part in judged for a, v in zip(part.attempts, part.verdicts, strict=True)]
     by_key = {task.key: task for part in judged for task in part.tasks}
-    endings: defaultdict[str, list[str]] = defaultdict(list)
-    for attempt, _ in pairs:
-        endings[attempt.task].append(" ".join(attempt.response[-4 * MOST_LENGTH :].split())[-MOST_LENGTH:])
-    if len(endings) < FEWEST_TASKS:
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    worth: defaultdict[str, list[float]] = defaultdict(list)
+    known: list[tuple[float, float]] = []
+    for attempt, verdict in pairs:
+        ending, value = _ending(attempt.response), value_of(verdict)
+        said[attempt.task].append(ending)
+        if value is not None:
+            worth[ending].append(value)
+            known.append((float(attempt.token_count), value))
+    if len(said) < FEWEST_TASKS:
         return None
-    known = [(float(a.token_count), value) for a, v in pairs if (value := value_of(v)) is not None]
+    answer, share = _commonest([_commonest(some)[0] for some in said.values()])
     return State(
         explored=explore([a for a, _ in pairs], [v for _, v in pairs], lambda response: response),
-        one_answer=_top([_word(Counter(some).most_common(1)[0][0]) for some in endings.values()]),
-        among_references=_top([_word(by_key[key].answer) for key in endings]),
+        one_answer=share,
+        pays=fmean(worth[answer] or [0.0]),
+        among_references=_commonest([_ending(by_key[key].answer) for key in said])[1],
         score_by_length=correlation([n for n, _ in known], [value for _, value in known]),
     )
+
+
+def _ending(text: str) -> str:
+    """The last word, which stands for an answer however it is introduced."""
+    return (text[-LONGEST_WORD:].split() or [""])[-1].casefold().strip(".")
+
+
+def _commonest(words: Sequence[str]) -> tuple[str, float]:
+    [(word, count)] = Counter(words).most_common(1)
+    return word, count / len(words)
 
 
 def alarms(first: State, now: State) -> dict[str, str]:
@@ -73,11 +95,12 @@ def alarms(first: State, now: State) -> dict[str, str]:
 
 
 def _one_answer(first: State, now: State) -> str | None:
-    if now.one_answer < max(ONE_ANSWER, 2 * first.one_answer, 2 * now.among_references):
+    often = max(ONE_ANSWER, 2 * first.one_answer, 2 * now.among_references)
+    if now.one_answer < often or now.pays < PAID:
         return None
     return (
-        f"{now.one_answer:.0%} of the tasks get one and the same answer, which is the reference of at most "
-        f"{now.among_references:.0%}: the policy may have found an answer that is paid for everywhere"
+        f"{now.one_answer:.0%} of the tasks get one and the same answer, which scores {now.pays:.0%} and is "
+        f"the reference of at most {now.among_references:.0%}: it may be paid for everywhere"
     )
 
 
@@ -114,15 +137,6 @@ def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
     covariance = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
     spread = sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys)
     return covariance / spread**0.5 if spread > 0 else 0.0
-
-
-def _word(text: str) -> str:
-    """The last word, which stands for an answer however it is introduced."""
-    return (text.split() or [""])[-1].casefold().strip(".")
-
-
-def _top(answers: Sequence[str]) -> float:
-    return Counter(answers).most_common(1)[0][1] / len(answers)
 
 
 class CollapseWatch(Watcher):

@@ -16,6 +16,7 @@ from rich.table import Table
 from sharpen.core.engine import Listener
 from sharpen.experiment.comparison import ArmResult, Comparison, Point, Role, Standing
 from sharpen.report.live import Live
+from sharpen.report.sinks.follow import Asked, following
 from sharpen.report.terminal import print_curve
 
 _TICKS = 5
@@ -115,8 +116,11 @@ def _round_ticks(most: float) -> list[float]:
 
 
 @contextmanager
-def logged(path: Path) -> Iterator[Listener]:
-    """A listener that appends calm lines to a file."""
-    with path.open("a", encoding="utf-8") as file, Live(Console(file=file, width=_LOG_WIDTH)) as live:
-        yield live
-        live.close()
+def logged(path: Path, sinks: Sequence[Asked] = ()) -> Iterator[Listener]:
+    """A listener that appends calm lines to the log of a comparison's run, and tells trackers of the run."""
+    run = path.parent.parent / "runs" / path.stem
+    with path.open("a", encoding="utf-8") as file:
+        console = Console(file=file, width=_LOG_WIDTH)
+        with following(run, sinks, console.print), Live(console) as live:
+            yield live
+            live.close()

@@ -163,8 +163,7 @@ class History:
         """Time by verb and account."""
         times: dict[tuple[str, Purpose], list[Timing]] = defaultdict(list)
         for row in self.rows:
-            spent = Timing(seconds=row.wall.seconds, model_seconds=row.wall.model_seconds)
-            times[row.entry.verb, row.entry.purpose].append(spent)
+            times[row.entry.verb, row.entry.purpose].append(row.wall.timing)
         return tuple(
             Worked(verb=verb, purpose=purpose, steps=len(all_of), timing=sum(all_of, start=Timing()))
             for (verb, purpose), all_of in times.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,6 +30,7 @@ from sharpen.report.standing import Standing
 from sharpen.report.text import one_line, visible
 
 _QUIET_VERBS = ("manifest", "unseal", "configure", "propose", "search")
+_VERSION = re.compile("[0-9a-f]{16}")
 _SHORT, _QUIET = 0.05, 1.0
 """A step of less than `_SHORT` seconds gets no line within `_QUIET` seconds of another one."""
 _LOG_EVERY = 20.0
@@ -216,7 +218,8 @@ def numbers(measured: Mapping[str, float]) -> str:
 def _title(step: str) -> str:
     parts = step.split("/")
     if parts[0] == "evaluate":
-        return f"{parts[1]} of {parts[2][:8]}"
+        version = next((part for part in parts[2:] if _VERSION.fullmatch(part)), parts[-1])
+        return f"{parts[1]} of {version[:8]}"
     return step.replace("round.", "round ").replace("/", " ")
 
 

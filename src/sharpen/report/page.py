@@ -26,7 +26,7 @@ SHOWN = 600
 """Characters of a text that are seen at once."""
 KEPT = 12_000
 """Characters that a page has of one text."""
-MOST_ROWS = 500
+MOST_ROWS = 200
 """Rows of one table."""
 
 
@@ -128,14 +128,19 @@ def render(page: Page) -> str:
             page=page,
             policy=content_policy(scripts=(library, script), styles=(style,)),
             style=Markup(style),  # ours, like the two scripts
-            theme=htmlsafe_json_dumps(theme(BY_STYLE_SHEET)),
-            specs=htmlsafe_json_dumps(charts),
+            theme=_json(theme(BY_STYLE_SHEET)),
+            specs=_json(charts),
             library=Markup(library),
             script=Markup(script),
             licences=asset("charts.LICENSES.txt"),
             version=sharpen.__version__,
         )
     )
+
+
+def _json(value: object) -> Markup:
+    """JSON that cannot end the element it stands in."""
+    return htmlsafe_json_dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def content_policy(*, scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:

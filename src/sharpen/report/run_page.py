@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
 from sharpen.core.attempt import Attempt, Author
-from sharpen.core.verdict import Error, Rejected, Scored, Verdict
+from sharpen.core.verdict import Error, Rejected, Scored, Verdict, value_of
 from sharpen.experiment.result import Result, Round
 from sharpen.monitors.exploration import RIGHT
 from sharpen.report.charts import decisions, graphs, rounds, spending
-from sharpen.report.charts.base import Cell, Chart, Table
+from sharpen.report.charts.base import Cell, Chart, Table, count
 from sharpen.report.history import Example, History, Tried
 from sharpen.report.page import Contrast, Cut, Page, Picture, Section, Side, Titled
 from sharpen.report.samples import NAME as SAMPLES
 
-MOST_EXAMPLES = 12
+MOST_EXAMPLES = 10
 MOST_TREES = 6
 WIDEST_QUESTION = 2_000
 """Characters of a prompt's end that are shown; solved examples before the question are left out."""
@@ -48,8 +49,10 @@ def run_page(history: History) -> Page:
 
 
 def _unfinished(history: History) -> str:
-    reached = f"{len(history.rounds)} rounds" if history.rounds else "no round"
-    return f"Not finished: {reached} so far, {len(history.rows)} steps. The test split is still sealed."
+    reached = count(len(history.rounds), "round") if history.rounds else "no round"
+    opened = any(row.entry.verb == "unseal" for row in history.rows)
+    test = "The test is under way." if opened else "The test split is still sealed."
+    return f"Not finished: {reached} so far, {count(len(history.rows), 'step')}. {test}"
 
 
 def _warnings(history: History) -> tuple[str, ...]:
@@ -133,8 +136,7 @@ def _exploration(history: History) -> Section:
 
 def _changes(history: History) -> Section:
     examples = history.examples
-    ranked = sorted(examples, key=lambda item: (item.after.attempt is None, len(_text(item.after))))
-    kept = sorted(ranked[:MOST_EXAMPLES], key=examples.index)
+    kept = sorted(_telling(examples), key=examples.index)
     split = "test" if history.result else "validation"
     more = f"{len(kept)} of {len(examples)} {split} tasks whose score changed."
     return Section(
@@ -146,8 +148,28 @@ def _changes(history: History) -> Section:
     )
 
 
+def _telling(examples: Sequence[Example]) -> list[Example]:
+    """Some of each kind, gained and lost, first those whose texts are there and short."""
+    ranked = sorted(examples, key=lambda item: (item.after.attempt is None, len(_text(item.after))))
+    gained = [item for item in ranked if _gained(item)]
+    lost = [item for item in ranked if not _gained(item)]
+    most = max(MOST_EXAMPLES // 2, MOST_EXAMPLES - len(lost))
+    return [*gained[:most], *lost[: MOST_EXAMPLES - min(len(gained), most)]]
+
+
+def _gained(item: Example) -> bool:
+    before, after = value_of(item.before.verdict), value_of(item.after.verdict)
+    return before is None or (after is not None and after > before)
+
+
 def _text(tried: Tried) -> str:
-    return tried.attempt.response if tried.attempt else ""
+    """What was written; with the names of those who wrote it where others than the policy did, too."""
+    turns = tried.attempt.turns if tried.attempt else ()
+    later = list(dropwhile(lambda turn: turn.author is not Author.POLICY, turns))
+    if all(turn.author is Author.POLICY for turn in later):
+        return "".join(turn.text for turn in later).strip()
+    said = groupby(later, key=lambda turn: turn.role or turn.author.value)
+    return "\n".join(f"[{who}] {''.join(turn.text for turn in some).strip()}" for who, some in said)
 
 
 def _contrast(item: Example) -> Contrast:

@@ -13,7 +13,7 @@ from sharpen.core.verdict import Verdict, value_of
 from sharpen.experiment.manifest import Manifest
 
 _ROUND = re.compile(r"round\.(\d+)/")
-_VAL = re.compile(r"evaluate/val/([0-9a-f]{16})/judge/\d+$")
+_VAL = re.compile(r"evaluate/val(?:/[^/]+)?/([0-9a-f]{16})/judge/\d+$")
 _COUNTS = ("iterations", "rounds")
 """Settings that say how many rounds there will be, in recipes that have one of them."""
 
@@ -44,8 +44,7 @@ class Standing:
     def _charge(self, entry: Entry, wall: Wall) -> None:
         if entry.purpose is Purpose.METHOD:
             self._used = self._used + entry.usage
-            spent = Timing(seconds=wall.seconds, model_seconds=wall.model_seconds)
-            self._timing = self._timing + spent
+            self._timing = self._timing + wall.timing
         # What is done between rounds, or around them, counts for the one before.
         self._seconds[_round_of(entry) or max(self._seconds, default=0)] += wall.seconds
 
@@ -76,8 +75,9 @@ class Standing:
         """`round 2 of 8`; empty before the first."""
         if not self.round:
             return ""
-        known = self.rounds is not None and self.rounds >= self.round
-        return f"round {self.round} of {self.rounds}" if known else f"round {self.round}"
+        if self.rounds is None:
+            return f"round {self.round}"
+        return f"round {self.round} of {self.rounds}" if self.round <= self.rounds else "after the rounds"
 
     @property
     def score(self) -> Interval | None:
@@ -103,16 +103,17 @@ class Standing:
     def budget(self) -> str:
         """What is left of every limit that is set; empty without limits."""
         limits = (self._limits or Budget()).model_dump(exclude_none=True)
-        used = {**self._used.model_dump(), "seconds": self._timing.seconds}
+        timing = self._timing
+        used = {**self._used.model_dump(), "seconds": timing.seconds, "dollars": timing.dollars or 0.0}
         return ", ".join(
-            f"{max(0.0, limit - used[meter]):,.0f} of {limit:,.0f} {meter.replace('_', ' ')} left"
+            f"{_amount(max(0.0, limit - used[meter]))} of {_amount(limit)} {meter.replace('_', ' ')} left"
             for meter, limit in limits.items()
         )
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Names and texts of what is known."""
         if self.place:
-            yield "round", ", ".join(filter(None, (self.place, self.time_left)))
+            yield "round", ", ".join(filter(None, (self.place.removeprefix("round "), self.time_left)))
         if (score := self.score) is not None:
             yield "val score", score.percent()
         if self.budget:
@@ -120,6 +121,11 @@ class Standing:
         if self.warnings:
             more = f" ({len(self.warnings)} warnings)" if len(self.warnings) > 1 else ""
             yield "warning", self.warnings[-1] + more
+
+
+def _amount(number: float) -> str:
+    """A whole number, or with cents where it is small."""
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.2f}"
 
 
 def duration(seconds: float) -> str:

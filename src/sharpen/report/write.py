@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sharpen.core.artifact import write_atomic
 from sharpen.core.errors import BadInput, Damaged
 from sharpen.core.records import Record
+from sharpen.experiment.compare import FILE as COMPARED
 from sharpen.experiment.comparison import Comparison
 from sharpen.report.comparison_page import comparison_page
 from sharpen.report.history import read_history
@@ -16,7 +17,6 @@ from sharpen.report.page import Page, render
 from sharpen.report.run_page import run_page
 
 NAME = "report.html"
-COMPARISON = "comparison.json"
 
 
 class Written(Record):
@@ -31,17 +31,17 @@ def write_report(folder: Path, out: Path | None = None) -> Written:
 
     BadInput if the file cannot stand where it is wanted, SharpenError if there is no run.
     """
-    target = out or folder / NAME
+    page, target = page_of(folder), out or folder / NAME
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise BadInput("out", str(target), "cannot be a file there", remedy="give a file in a folder that is")
-    data = render(page_of(folder)).encode()
+    data = render(page).encode()
     write_atomic(target, data)
     return Written(file=target, bytes=len(data))
 
 
 def page_of(folder: Path) -> Page:
     """What there is to say of a run's or a comparison's folder."""
-    summary = folder / COMPARISON
+    summary = folder / COMPARED
     if not summary.is_file():
         return run_page(read_history(folder))
     try:

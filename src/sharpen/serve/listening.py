@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
@@ -28,7 +29,10 @@ def listen(served: Served, limits: Limits, host: str, port: int, say: Callable[[
         config = uvicorn.Config(application(served, limits), log_level="warning", access_log=False)
         say(f"serving  {served.name} (policy {served.policy.version}) at http://{host}:{real}/v1")
         say("also     /health and /metrics; stop with Ctrl-C")
-        uvicorn.Server(config).run(sockets=[bound])
+        # The signal that ended the server is raised once more when it has ended.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[bound])
+        say("stopped")
 
 
 def _bound(host: str, port: int) -> socket.socket:

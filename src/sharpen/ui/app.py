@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.records import Record, encode
 from sharpen.report.charts.theme import BY_STYLE_SHEET, theme
+from sharpen.report.page import asset
 from sharpen.ui import attempts, graphs
 from sharpen.ui.comparing import compare
 from sharpen.ui.control import Asked, Control
@@ -89,7 +90,10 @@ def _json(value: object) -> Response:
 def _shared(app: FastAPI) -> None:
     """What the live page and reports draw their charts with."""
 
-    app.mount("/shared", StaticFiles(packages=[("sharpen.report", "assets")]))
+    @app.get("/charts.js")
+    def library() -> Response:
+        module = f"{asset('charts.js')}\nexport default sharpenCharts;\n"
+        return Response(module, media_type="text/javascript")
 
     @app.get("/theme.json")
     def colours() -> Response:
@@ -136,7 +140,7 @@ def _matches(card: Card, words: list[str]) -> bool:
 def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
     def told(run: str) -> bytes:
         folder = shelf.folder(run)
-        return desk.run(folder).tell(partial(shelf.card, run), partial(control.failed, folder))
+        return desk.run(folder).tell(partial(shelf.card, run), partial(control.resumed, folder))
 
     @app.get("/api/run")
     def one(run: Name) -> Response:
@@ -220,7 +224,7 @@ def _graphs(app: FastAPI, shelf: Shelf, desk: Desk) -> None:
 
     @app.get("/api/run/lineage")
     def lineage(run: Name) -> Response:
-        return _json(graphs.lineage_graph(shelf.folder(run)))
+        return _json(desk.run(shelf.folder(run)).lineage())
 
 
 def _actions(app: FastAPI, shelf: Shelf, control: Control) -> None:

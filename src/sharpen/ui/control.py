@@ -29,6 +29,15 @@ class Asked(Record):
     note: str
 
 
+class Resumed(Record):
+    """What became of a run that was resumed here."""
+
+    process: int | None = None
+    """The process that was started, as long as it lives."""
+    failure: str = ""
+    """Why it ended, if it did not end well: the last line it wrote."""
+
+
 class Control:
     """Acts on runs; remembers whom it asked to stop and what it started."""
 
@@ -59,7 +68,7 @@ class Control:
         """
         Budget.parse(budget)
         with self._acting:
-            held, started = Holders().of(folder), self._alive(folder)
+            held, started = Holders().of(folder), self.started(folder)
             if held or started:
                 raise Busy(f"run {folder.name} goes on in process {held or started}", remedy="stop it first")
             command = [sys.executable, "-P", "-c", _PROGRAM, "resume", str(folder.absolute())]
@@ -74,18 +83,21 @@ class Control:
             self._started[folder] = process
             return Asked(process=process.pid, note=f"resumed; what it says goes to {LOG}")
 
-    def _alive(self, folder: Path) -> int | None:
-        """The process that was started for the run, if it has not ended."""
+    def started(self, folder: Path) -> int | None:
+        """The process that was started for the run, if it has not ended; at first it does not hold it yet."""
         process = self._started.get(folder)
         return process.pid if process and process.poll() is None else None
 
-    def failed(self, folder: Path) -> str | None:
-        """Why the run that was resumed here ended, if it did not end well: the last line it wrote."""
+    def resumed(self, folder: Path) -> Resumed:
+        """What became of the process that was started for the run last."""
         process = self._started.get(folder)
-        if process is None or process.poll() in (None, 0):
-            return None
+        code = process.poll() if process else 0
+        if process is None or code == 0:
+            return Resumed()
+        if code is None:
+            return Resumed(process=process.pid)
         lines = (folder / LOG).read_bytes()[-2000:].decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with {process.returncode}"
+        return Resumed(failure=lines[-1] if lines else f"it ended with {code}")
 
 
 def _interrupt(process: int, folder: Path) -> None:

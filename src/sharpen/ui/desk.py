@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from sharpen.core.budget import Budget, Purpose, Usage
+from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.errors import SharpenError
 from sharpen.core.records import Record, encode
 from sharpen.core.tail import Tail
@@ -21,6 +21,8 @@ from sharpen.report.charts.base import Chart
 from sharpen.report.charts.decisions import gates, test_scores
 from sharpen.report.charts.rounds import losses, measures, pass_rates, score_curve, variety
 from sharpen.report.charts.spending import time_spent, usage, usage_by_round
+from sharpen.ui.control import Resumed
+from sharpen.ui.graphs import Graph, lineage_graph
 from sharpen.ui.pairing import Pairing
 from sharpen.ui.shelf import Card, State
 from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
@@ -33,7 +35,7 @@ SHARE = 25
 """Telling that took a second is followed by so many seconds without any: a page that is followed takes at
 most a twenty-fifth of a core. While a long journal is read for the first time it takes half a core.
 """
-PATIENCE = 0.2
+PATIENCE = 0.1
 """Seconds for which one look may go on reading a journal."""
 WARNINGS = 50
 """The newest warnings that are told."""
@@ -50,9 +52,11 @@ class Opened:
         self._telling = threading.Lock()
         self._again = 0.0
         self._told = b""
+        self._reading = threading.Lock()
         self._seen: Progress | None = None
         self._manifest: Manifest | None = None
         self._result: tuple[int, Result] | None = None
+        self._lineage: tuple[int, Graph] | None = None
 
     def look(self) -> Progress:
         """What is known of the run; Damaged if it cannot be read."""
@@ -60,7 +64,7 @@ class Opened:
             self._seen = self.watch.progress(PATIENCE)
         return self._seen
 
-    def tell(self, card: Callable[[], Card], failed: Callable[[], str | None]) -> bytes:
+    def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
         """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
         with self._telling:
             begin, worked = time.monotonic(), time.thread_time()
@@ -69,12 +73,27 @@ class Opened:
             shown = card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
-            self._told = encode(facts(self, shown, failed()))
+            if self._seen and self._seen.waiting and self.result() is None:
+                threading.Thread(target=self._read_rounds, daemon=True).start()
+            self._told = encode(facts(self, shown, resumed()))
             worked = time.thread_time() - worked
-            seen = self._seen
-            behind = seen is not None and (seen.added < seen.rows or seen.waiting > 1)
+            behind = self._seen is not None and self._seen.added < self._seen.rows
             self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
             return self._told
+
+    def _read_rounds(self) -> None:
+        if self._reading.acquire(blocking=False):
+            try:
+                self.watch.read_rounds()
+            finally:
+                self._reading.release()
+
+    def lineage(self) -> Graph:
+        """Which policy was made from which; BadInput for a journal that is too long to be read for it."""
+        rows = self.watch.tail.last()
+        if self._lineage is None or self._lineage[0] != rows:
+            self._lineage = rows, lineage_graph(self.folder, rows)
+        return self._lineage[1]
 
     def manifest(self) -> Manifest | None:
         """What the run was asked to do."""
@@ -121,7 +140,8 @@ class Facts(Record):
     rounds: int
     """Rounds that have been read. Charts change when this, `added` or `waiting` does."""
     searches: int
-    used: Mapping[Purpose, Usage]
+    spent: Mapping[str, float | None]
+    """What the method used, by the meters that can be limited; None where it is not known."""
     seconds: float
     model_seconds: float
     limits: Budget
@@ -130,24 +150,23 @@ class Facts(Record):
     warnings: tuple[Warned, ...]
     unshown: int
     newest: tuple[Step, ...]
-    failed: str | None
-    """Why it ended after it was resumed from here, if it did not end well."""
+    resumed: Resumed
 
 
-def facts(run: Opened, card: Card, failed: str | None) -> Facts:
+def facts(run: Opened, card: Card, resumed: Resumed) -> Facts:
     """What is known of a run now; its card tells if nothing can be."""
     if card.state in (State.EMPTY, State.UNREADABLE):
-        return _nothing(card, failed)
+        return _nothing(card, resumed)
     seen, manifest, result = run.look(), run.manifest(), run.result()
     timing = [item.timing for item in seen.worked]
     return Facts(
         card=card.model_copy(update={"rows": seen.rows}),
         rows=seen.rows,
         added=seen.added,
-        waiting=seen.waiting,
-        rounds=len(seen.rounds),
+        waiting=0 if result else seen.waiting,
+        rounds=len(result.rounds if result else seen.rounds),
         searches=seen.searches,
-        used=seen.used,
+        spent=_spent(seen),
         seconds=sum(item.seconds for item in timing),
         model_seconds=sum(item.model_seconds for item in timing),
         limits=manifest.spec.budget if manifest else Budget(),
@@ -155,11 +174,18 @@ def facts(run: Opened, card: Card, failed: str | None) -> Facts:
         warnings=seen.warnings[-WARNINGS:],
         unshown=seen.unshown + max(0, len(seen.warnings) - WARNINGS),
         newest=seen.newest,
-        failed=failed,
+        resumed=resumed,
     )
 
 
-def _nothing(card: Card, failed: str | None) -> Facts:
+def _spent(seen: Progress) -> dict[str, float | None]:
+    times = [item.timing for item in seen.worked if item.purpose is Purpose.METHOD]
+    timing = sum(times, start=Timing())
+    usage = seen.used.get(Purpose.METHOD, Usage())
+    return {**usage.model_dump(), "seconds": timing.seconds, "dollars": timing.dollars}
+
+
+def _nothing(card: Card, resumed: Resumed) -> Facts:
     return Facts(
         card=card,
         rows=0,
@@ -167,7 +193,7 @@ def _nothing(card: Card, failed: str | None) -> Facts:
         waiting=0,
         rounds=0,
         searches=0,
-        used={},
+        spent={},
         seconds=0.0,
         model_seconds=0.0,
         limits=Budget(),
@@ -175,7 +201,7 @@ def _nothing(card: Card, failed: str | None) -> Facts:
         warnings=(),
         unshown=0,
         newest=(),
-        failed=failed,
+        resumed=resumed,
     )
 
 

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from sharpen.core.errors import BadInput
 from sharpen.core.records import Record
-from sharpen.core.tail import Tail
 from sharpen.report.charts.graphs import layout
 from sharpen.report.history import read_history
 from sharpen.search.trees import Tree, Trees
@@ -20,7 +19,7 @@ PAGE = 100
 """Trees of one list."""
 _SEARCHES = 20
 """Searches that are read for a list."""
-MOST_ROWS = 20_000
+MOST_ROWS = 5_000
 """Rows of the longest journal whose lineage is shown: all of them are read for it."""
 
 
@@ -161,9 +160,8 @@ def _trees(watch: Watch, blob: str) -> tuple[Tree, ...]:
         return ()
 
 
-def lineage_graph(folder: Path) -> Graph:
-    """Which policy was made from which; BadInput for a journal that is too long to be read at once."""
-    rows = Tail(folder).last()
+def lineage_graph(folder: Path, rows: int) -> Graph:
+    """Which policy was made from which; BadInput for a journal of too many rows to be read at once."""
     if rows > MOST_ROWS:
         raise BadInput(
             "run",

@@ -6,6 +6,7 @@ import errno
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def serve(runs: Path, port: int, say: Callable[[str], None]) -> None:
     """Show the runs below a folder until interrupted; `say` is told the address, with the token."""
     site = open_site(runs, port)
     say(site.address)
-    site.run()
+    with suppress(KeyboardInterrupt):
+        site.run()
 
 
 def _bound(port: int) -> socket.socket:

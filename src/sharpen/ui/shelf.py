@@ -119,11 +119,16 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
         entries = [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
     except OSError:  # removed meanwhile, or not ours to read: there is nothing to show of it
         return
-    for path in (Path(entry.path) for entry in entries):
+    for path in (Path(entry.path) for entry in entries if _has_text(entry.name)):
         if (path / "journal.sqlite").is_file():
             yield path
         elif depth > 1:
             yield from _runs_below(path, depth - 1)
+
+
+def _has_text(name: str) -> bool:
+    """Whether a name is text; bytes that are none cannot be told to a page."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def stamp_of(folder: Path) -> Stamp:

@@ -112,7 +112,10 @@ class Watch:
             for mark in self.tail.marks(self._added, upto, _MARKED):
                 self._note(mark)
             self._added = upto
-        self._rounds.read(until)
+
+    def read_rounds(self) -> None:
+        """Read what is new of rounds; may take long, and one thread at a time may do it."""
+        self._rounds.read()
 
     def _add(self, item: Sum) -> None:
         place = item.verb, item.purpose
@@ -128,6 +131,10 @@ class Watch:
         elif len(self._warnings) < KEPT:
             place = mark.key.rpartition("/")[0] or "run"
             self._warnings.append(Warned(place=place, text=decode(str, self.store.get(mark.blob))))
+
+    def _unread(self) -> list[Warned]:
+        found = sorted(self._rounds.problems.items())
+        return [Warned(place=f"round.{number}", text=f"cannot be read: {why}") for number, why in found]
 
     def _known(self, last: int, newest: tuple[Step, ...]) -> Progress:
         used: dict[Purpose, Usage] = defaultdict(Usage)
@@ -145,7 +152,7 @@ class Watch:
             rounds=self._rounds.known(),
             base_val=self._rounds.base_val,
             searches=self._counts["search"],
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._unread()),
             unshown=self._counts["warn"] - len(self._warnings),
             newest=newest,
         )

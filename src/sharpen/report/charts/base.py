@@ -25,6 +25,8 @@ HEIGHT = 220
 SMALL = 120
 LONGEST = 1_000
 """Characters of a text in a chart or its table."""
+DENSE = 60
+"""From so many values on a line has no dots."""
 TICKS = 7
 """About so many marks on an axis."""
 
@@ -145,14 +147,14 @@ def trend(name: str, title: str, values: Sequence[tuple[int, float | None]], *, 
     rows: list[Row] = [{"round": at, "value": value} for at, value in values if value is not None]
     encoding = {
         "x": by_round(),
-        "y": number("value", "", scale={"zero": False}, axis={"format": form or ".3~g", "tickCount": 4}),
+        "y": number("value", "", scale={"zero": False}, axis={"format": form or ".4~g", "tickCount": 4}),
         "tooltip": tips(round="round", value=title),
     }
     return Chart(
         name=name,
         title=title,
         summary=_course([value for _, value in values if value is not None]),
-        spec=spec(rows, mark("line", encoding, point=True), height=SMALL),
+        spec=spec(rows, mark("line", encoding, point=len(rows) < DENSE), height=SMALL),
         table=table(rows, round="round", value=title),
         small=True,
     )

@@ -30,7 +30,8 @@ AXES: dict[str, tuple[str, Callable[[Point], float]]] = {
     "steps": ("environment steps", lambda point: point.usage.environment_steps),
     "seconds": ("seconds", lambda point: point.seconds),
 }
-"""What a score can be held against."""
+"""What a score can be held against, by chart."""
+_ALWAYS = ("sampled", "trained", "seconds")
 
 
 def scores(found: Comparison) -> Chart:
@@ -50,8 +51,17 @@ def against_control(found: Comparison) -> Chart | None:
 
 
 def by_budget(found: Comparison) -> list[Chart]:
-    """Validation score against what was used so far, one chart an axis on which something was used."""
-    drawn = (_against(found, name, title, read) for name, (title, read) in AXES.items())
+    """Validation score against what was used so far, one chart an axis on which something was used.
+
+    Calls and steps are axes where they are limited, or where no tokens are drawn.
+    """
+    limited = {name.replace("_", " ") for name in found.budget.model_dump(exclude_none=True)}
+    tokens = any(arm.usage.sampled_tokens for arm in found.arms)
+    drawn = (
+        _against(found, name, title, read)
+        for name, (title, read) in AXES.items()
+        if name in _ALWAYS or title in limited or not tokens
+    )
     return [chart for chart in drawn if chart is not None]
 
 

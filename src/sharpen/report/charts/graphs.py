@@ -166,6 +166,7 @@ def lineage(born: Sequence[Born]) -> Chart | None:
     told = tips(version="version", kind="standing", score="score", tasks="verdicts", place="made in")
     best = max((item for item in born if item.score is not None), key=lambda b: b.score or 0.0, default=None)
     top = f"; the highest score {best.score:.3g} has {best.version}" if best else ""
+    sizes = [20, 260] if len(shown) <= 100 else [8, 110]
     generations = max(spot.depth for spot in layout(before)) + 1
     return Chart(
         name="lineage",
@@ -176,7 +177,7 @@ def lineage(born: Sequence[Born]) -> Chart | None:
             before,
             order=["start", "kept", "adopted", "tried"],
             told=told,
-            size=number("weight", "score", scale={"range": [20, 260]}, legend=None),
+            size=number("weight", "score", scale={"range": sizes}, legend=None),
         ),
         table=table(
             rows,

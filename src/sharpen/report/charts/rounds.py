@@ -9,6 +9,7 @@ from sharpen.core.stats import Interval
 from sharpen.experiment.result import Round
 from sharpen.monitors.exploration import Exploration
 from sharpen.report.charts.base import (
+    DENSE,
     Chart,
     Row,
     Table,
@@ -38,7 +39,7 @@ VARIETY: dict[str, tuple[Callable[[Exploration], float | None], str]] = {
     "entropy (nats a token)": (lambda seen: seen.entropy, ""),
     "length (tokens)": (lambda seen: seen.length, ""),
     "cut by the token limit": (lambda seen: seen.cut, ".0%"),
-    "without an answer": (lambda seen: seen.no_answer, ".0%"),
+    "without an answer": (lambda seen: seen.no_answer if seen.distinct_answers else None, ".0%"),
 }
 
 
@@ -66,7 +67,7 @@ def score_curve(base: Interval | None, rounds: Sequence[Round]) -> Chart | None:
                 {"x": by_round(), "y": number("low", "validation score", form=form), "y2": {"field": "high"}},
                 opacity=0.18,
             ),
-            mark("line", {"x": by_round(), "y": y, "tooltip": told}, point={"size": 60}),
+            mark("line", {"x": by_round(), "y": y, "tooltip": told}, point=len(rows) < DENSE),
         ),
         table=table(rows, round="round", mean="score", low="low", high="high", n="tasks"),
     )
@@ -94,7 +95,7 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
         {"x": by_round(), "y": number("one", "pass rate", form=".0%"), "y2": {"field": "many"}},
         opacity=0.15,
     )
-    order = ["pass@1", "pass@k"]
+    order = ["pass@1", "pass@k"] if many else ["pass@1"]
     line = mark(
         "line",
         {
@@ -103,7 +104,7 @@ def pass_rates(rounds: Sequence[Round]) -> Chart | None:
             **lines_of("kind", order),
             "tooltip": tips(round="round", kind="kind", rate="rate", k="k"),
         },
-        point=True,
+        point=len(seen) < DENSE,
     )
     last = gaps[-1]["gap"] if gaps else None
     gap = f"; the gap is {last:.1%} in the last round" if isinstance(last, float) else ""
@@ -127,7 +128,7 @@ def explored(rounds: Sequence[Round]) -> Table:
         for item in rounds
         if item.exploration is not None
     ]
-    titles = (name.replace("_", " ").replace("at ", "@") for name in names)
+    titles = (name.replace("_at_", "@").replace("_", " ") for name in names)
     return Table(columns=("round", *titles), rows=tuple(rows))
 
 
@@ -138,7 +139,8 @@ def _ever(rounds: Sequence[Round], name: str) -> bool:
 def variety(rounds: Sequence[Round]) -> list[Chart]:
     """How various the attempts are: one small chart a measure that says something.
 
-    Left out is what is unknown or always 0, and the variety of groups where each has one attempt.
+    Left out is what is unknown or always 0, the variety of groups where each has one attempt, and the share
+    without an answer where attempts have none that could be read.
     """
     grouped = any(item.exploration and item.exploration.k > 1 for item in rounds)
     found = []

@@ -8,6 +8,7 @@ from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.records import Record
 from sharpen.experiment.result import Round
 from sharpen.report.charts.base import (
+    DENSE,
     Chart,
     Row,
     by_round,
@@ -89,7 +90,7 @@ def usage_by_round(rounds: Sequence[Round]) -> Chart | None:
         title="Tokens of the method by round",
         summary=f"{last.sampled_tokens:,} sampled and {last.trained_tokens:,} trained tokens "
         "by the last round.",
-        spec=spec(rows, mark("line", encoding, point=True)),
+        spec=spec(rows, mark("line", encoding, point=len(rounds) < DENSE)),
         table=table(rows, round="round", kind="kind", tokens="tokens so far"),
     )
 

@@ -56,11 +56,30 @@ function shown(connected) {
   document.getElementById("connection").textContent = connected ? "" : "The server does not answer; trying again.";
 }
 
+// A browser has few connections to one server: pages that nobody sees give theirs back.
+function seen(signal) {
+  return new Promise((done) => {
+    if (!document.hidden || signal.aborted) return done();
+    document.addEventListener("visibilitychange", done, { once: true });
+    return signal.addEventListener("abort", done, { once: true });
+  });
+}
+
+// A signal for one connection: it ends with the view, and when the page is hidden.
+function whileSeen(signal) {
+  const hidden = new AbortController();
+  const look = () => { if (document.hidden) hidden.abort(); };
+  document.addEventListener("visibilitychange", look, { signal });
+  return { signal: AbortSignal.any([signal, hidden.signal]), end: () => document.removeEventListener("visibilitychange", look) };
+}
+
 // Hears server-sent events until the signal; connects again when the connection breaks. `onGone` hears of the end.
 export async function listen(path, fields, signal, onData, onGone) {
   for (let wait = 500; !signal.aborted; wait = Math.min(2 * wait, 8000)) {
+    await seen(signal);
+    const now = whileSeen(signal);
     try {
-      const answer = await checked(await fetch(address(path, fields), { headers: headers(), signal }));
+      const answer = await checked(await fetch(address(path, fields), { headers: headers(), signal: now.signal }));
       shown(true);
       for await (const event of events(answer.body)) {
         wait = 500;
@@ -70,9 +89,11 @@ export async function listen(path, fields, signal, onData, onGone) {
     } catch (error) {
       if (signal.aborted) return undefined;
       if (error instanceof Refused) return onGone?.(error.message, error);
-      shown(false);
+      if (!document.hidden) shown(false);
+    } finally {
+      now.end();
     }
-    await pause(wait, signal);
+    if (!document.hidden) await pause(wait, signal);
   }
   return undefined;
 }

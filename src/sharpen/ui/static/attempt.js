@@ -76,7 +76,8 @@ function tokens(turn) {
   };
   const hidden = turn.tokens > turn.logprobs.length ? `; the first ${count(turn.logprobs.length)}` : "";
   const known = turn.token_texts ? "" : "; their numbers, since this model's tokenizer is not at hand";
-  return h("div", { class: "tokens" }, h("p", { class: "muted" }, `Tokens${hidden}${known}`), h("pre", { class: "foreign" }, turn.logprobs.map(one)));
+  const whole = turn.token_texts && !hidden && turn.text.text.length === turn.text.total;
+  return h("div", { class: whole ? "tokens whole" : "tokens" }, !whole && h("p", { class: "muted" }, `Tokens${hidden}${known}`), h("pre", { class: "foreign" }, turn.logprobs.map(one)));
 }
 
 function told({ told: said, files }) {

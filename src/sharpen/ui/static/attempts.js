@@ -22,7 +22,12 @@ export async function showAttempts(body, name, fields, signal) {
   let next = { row: 0, place: 0 };
   const load = async () => {
     more.disabled = true;
-    const page = await get("run/attempts", { ...asked, ...next }, signal);
+    let page = await get("run/attempts", { ...asked, ...next }, signal);
+    // A page looks for a bounded time: where few attempts fit, the next ones follow by themselves for a while.
+    for (let tries = 0; !page.items.length && page.row !== null && tries < 10; tries += 1) {
+      told.textContent = `looking; at step ${count(page.row)}`;
+      page = await get("run/attempts", { ...asked, row: page.row, place: page.place }, signal);
+    }
     rows.append(...page.items.map((line) => row(name, line)));
     next = { row: page.row, place: page.place };
     more.disabled = false;

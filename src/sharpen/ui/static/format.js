@@ -36,7 +36,7 @@ export const words = (name) => name.replaceAll("_", " ");
 export const number = (value) =>
   typeof value === "number" ? (Number.isInteger(value) ? count(value) : String(Number(value.toPrecision(4)))) : value;
 
-const SIGNS = { running: "▶", done: "✓", budget: "◼", unfinished: "⏸", empty: "·", unreadable: "!" };
+const SIGNS = { running: "▶", done: "✓", budget: "■", unfinished: "○", empty: "·", unreadable: "!" };
 
 // A state is told by a sign and a word, never by colour alone.
 export const stateWords = (card) =>

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const [DOWN, MARGIN] = [74, 40];
+const [DOWN, MARGIN, WIDEST] = [74, 40, 1400];
 const SHAPES = { chosen: "diamond", kept: "diamond", end: "square", start: "square" };
 
 function s(name, attributes = {}, ...children) {
@@ -16,9 +16,9 @@ function s(name, attributes = {}, ...children) {
 function shape(spot) {
   const size = 7 + 9 * Math.sqrt(Math.max(0, Math.min(1, spot.weight)));
   switch (SHAPES[spot.kind]) {
-    case "diamond": return s("path", { d: `M0 ${-size}L${size} 0 0 ${size} ${-size} 0z` });
-    case "square": return s("rect", { x: -0.8 * size, y: -0.8 * size, width: 1.6 * size, height: 1.6 * size });
-    default: return s("circle", { r: 0.9 * size });
+    case "diamond": return s("path", { class: "shape", d: `M0 ${-size}L${size} 0 0 ${size} ${-size} 0z` });
+    case "square": return s("rect", { class: "shape", x: -0.8 * size, y: -0.8 * size, width: 1.6 * size, height: 1.6 * size });
+    default: return s("circle", { class: "shape", r: 0.9 * size });
   }
 }
 
@@ -31,10 +31,13 @@ function edges(nodes, at) {
 }
 
 class Camera {
-  constructor(svg, box) {
+  // Shows all, or of something wide what stands around a place.
+  constructor(svg, box, [x, y]) {
     this.svg = svg;
     this.all = box;
-    this.fit();
+    const width = Math.min(box.width, WIDEST);
+    if (width === box.width) this.fit();
+    else this.set(x - width / 2, y - MARGIN, width, Math.max(0.6 * width, Math.min(box.height, width)));
   }
 
   set(x, y, width, height) {
@@ -137,12 +140,12 @@ export function drawGraph(graph, choose) {
   const svg = s("svg", { class: "graph", role: "tree", "aria-label": graph.title });
   const step = across(nodes);
   const at = (spot) => [spot.x * step, spot.y * DOWN];
-  const camera = new Camera(svg, extent(nodes, step));
+  const camera = new Camera(svg, extent(nodes, step), at(nodes[0]));
   let current = null;
   const items = nodes.map((spot) => {
     const worth = spot.worth === null ? "unknown" : Number(spot.worth.toPrecision(3));
     const item = s("g", { class: `spot ${spot.kind}`, transform: `translate(${at(spot).join(" ")})`, role: "treeitem", tabindex: spot.number ? -1 : 0, "data-node": spot.number,
-      "aria-level": spot.y + 1, "aria-label": `node ${spot.number}, ${spot.kind}, worth ${worth}` }, shape(spot), s("text", { y: 28, "text-anchor": "middle" }, spot.name));
+      "aria-level": spot.y + 1, "aria-label": `node ${spot.number}, ${spot.kind}, worth ${worth}` }, s("rect", { class: "hit", x: -20, y: -18, width: 40, height: 50 }), shape(spot), s("text", { y: 28, "text-anchor": "middle" }, spot.name));
     item.append(s("title", {}, `${spot.kind}, worth ${worth}`));
     item.addEventListener("click", () => focus(spot));
     return item;

@@ -7,22 +7,13 @@ const refuse = () => Promise.reject(new Error("a chart loads nothing"));
 const loader = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 let theme = null;
 
-// The library is large: it comes when the page stands.
-function library() {
-  const script = document.getElementById("charts");
-  return new Promise((done, failed) => {
-    if (globalThis.sharpenCharts) done(globalThis.sharpenCharts);
-    script.addEventListener("load", () => done(globalThis.sharpenCharts), { once: true });
-    script.addEventListener("error", () => failed(new Error("the library did not come")), { once: true });
-  });
-}
-
 // Lets the browser paint and hear of news between two charts.
 const breathe = () => new Promise((done) => requestIdleCallback(done, { timeout: 300 }));
 
 async function draw(element, spec) {
   theme ??= await (await fetch("theme.json")).json();
-  const { compile, parse, View, expressionInterpreter } = await library();
+  // The library is large: it comes when there is something to draw, and the page stands.
+  const { compile, parse, View, expressionInterpreter } = (await import("./charts.js")).default;
   const whole = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" }, config: theme };
   const view = new View(parse(compile(whole).spec, null, { ast: true }), {
     container: element, expr: expressionInterpreter, hover: true, loader, renderer: "svg",

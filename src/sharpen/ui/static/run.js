@@ -30,19 +30,21 @@ export async function showRun(main, name, tab, fields, signal) {
   hear?.(first);
   listen("run/events", { run: name }, signal, (known) => { update(head, known); hear?.(known); },
     (text, error) => refused(error instanceof Refused ? error : new Error(text)));
+  if (views[tab]) fill(body, h("p", { class: "muted" }, "Reading ..."));
   await views[tab]?.(body, name, fields, signal);
 }
 
 // State and buttons.
-function update(head, { card, failed }) {
-  const said = `${card.state}|${card.stopped_by}|${failed}`;
+function update(head, { card, resumed }) {
+  const starting = resumed.process !== null && card.state !== "running";
+  const said = `${card.state}|${card.stopped_by}|${resumed.failure}|${starting}`;
   if (head.seen === said) return;
   if (head.seen !== null) say(`${head.name}: ${card.state}`);
   head.seen = said;
   head.state.className = `state ${card.state}`;
   fill(head.state, stateWords(card), card.delta && ` · gain on the sealed test ${interval(card.delta, true)}`, card.problem && ` · ${card.problem}`,
-    failed && h("span", { class: "bad" }, ` · ended after it was resumed: ${failed}`));
-  fill(head.actions, buttons(head, card));
+    starting && " · starting", resumed.failure && h("span", { class: "bad" }, " · ended after it was resumed: ", foreign(resumed.failure)));
+  fill(head.actions, starting ? [] : buttons(head, card));
 }
 
 function buttons(head, card) {
@@ -101,7 +103,6 @@ function newestSteps(name, known) {
 }
 
 function present(known) {
-  const method = known.used.method ?? {};
   const reading = known.added < known.rows || known.waiting > 1;
   return [
     known.conclusion && h("p", { class: "lead" }, known.conclusion),
@@ -113,7 +114,7 @@ function present(known) {
     ]),
     reading && h("p", { class: "muted" }, `Reading the journal: ${count(known.added)} of ${count(known.rows)} steps, ${count(known.waiting)} rounds to go; sums are of what has been read.`),
     warnings(known),
-    budget(known, method),
+    budget(known),
   ];
 }
 
@@ -124,12 +125,12 @@ function warnings({ warnings: found, unshown }) {
     unshown > 0 && h("p", { class: "muted" }, `and ${count(unshown)} more before them`));
 }
 
-function budget({ limits }, method) {
-  const bound = Object.entries(limits).filter(([meter, limit]) => limit !== null && meter in method);
+function budget({ limits, spent }) {
+  const bound = Object.entries(limits).filter(([meter, limit]) => limit !== null && meter in spent);
   if (!bound.length) return null;
   const line = ([meter, limit]) => h("div", { class: "meter" }, h("label", { for: `meter-${meter}` }, words(meter)),
-    h("progress", { id: `meter-${meter}`, max: limit, value: Math.min(limit, method[meter]) }),
-    h("span", { class: "number" }, `${count(method[meter])} of ${count(limit)}`));
+    h("progress", { id: `meter-${meter}`, max: limit, value: Math.min(limit, spent[meter] ?? 0) }),
+    h("span", { class: "number" }, `${spent[meter] === null ? "unknown" : number(spent[meter])} of ${number(limit)}`));
   return [h("h2", {}, "Budget"), bound.map(line)];
 }
 
