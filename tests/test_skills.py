@@ -198,7 +198,8 @@ def test_a_hostile_skill_costs_only_its_own_tasks(
     from sharpen.actors import skills as actor
     from sharpen.sandbox.process import Limits
 
-    monkeypatch.setattr(actor, "LIMITS", Limits(seconds=3.0, output=1_000_000))
+    if name == "stubborn":
+        monkeypatch.setattr(actor, "LIMITS", Limits(seconds=1.5, output=1_000_000))
     secret, outside = tmp_path / "answers.json", tmp_path / "outside"
     secret.write_text("42")
     code, why = HOSTILE[name]

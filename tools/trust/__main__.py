@@ -3,8 +3,8 @@
     python -m trust [PIECE ...] [--seconds N] [--again]
 
 Every finished unit is one entry of results/trust/PIECE.json; a call goes on where the last one stopped, or
-was killed. After each call the tables of docs/durability.md are written anew from these files. Exit status 1
-unless every unit is done and as it should be.
+was killed. After each call the tables of docs/durability.md and docs/trust.md are written anew from
+these files. Exit status 1 unless every unit is done and as it should be.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from sharpen.core.artifact import write_atomic
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "trust"
-PAGE = ROOT / "docs" / "durability.md"
+DURABILITY, TRUST = (ROOT / "docs" / name for name in ("durability.md", "trust.md"))
 PIECES: Mapping[str, str] = {
     "kills": "T1: kills, torn writes, full and failing disks",
     "schedules": "T2: workers and schedules",
     "edits": "T3: changed runs",
     "refusals": "T3: flipped bits",
+    "escapes": "T4: the escape list",
+    "hacks": "T5: the hack list",
+    "judges": "T7: master keys",
     "fuzzing": "T6: hostile texts",
     "outages": "T8: errors are not zeros",
     "gates": "T9: honest gates",
@@ -40,6 +43,9 @@ PIECES: Mapping[str, str] = {
     "collapses": "T13: planted collapses",
 }
 """Module -> heading. Each module has `units()`, `work(unit) -> facts` and `table(facts by unit) -> lines`."""
+
+ATTACKS = frozenset(("escapes", "hacks", "judges"))
+"""Pieces whose tables stand on docs/trust.md."""
 
 Rows = dict[str, dict[str, JsonValue]]
 
@@ -82,17 +88,19 @@ def go_on(piece: str, module: Any, until: float, *, again: bool) -> bool:
     return len(rows) >= len(units) and all(row.get("ok", True) for row in rows.values())
 
 
-def write_page() -> None:
+def write_page(page: Path) -> None:
     """Put the tables between the marks of their pieces."""
-    text = PAGE.read_text()
+    text = page.read_text()
     for piece in PIECES:
         begin, end = f"<!-- {piece} -->", f"<!-- end of {piece} -->"
+        if (page == TRUST) != (piece in ATTACKS):
+            continue
         head, _, rest = text.partition(begin)
         _, found, tail = rest.partition(end)
         if not found:
-            raise SystemExit(f"{PAGE} has no place for {piece}")
+            raise SystemExit(f"{page} has no place for {piece}")
         text = f"{head}{begin}\n{_section(piece)}\n{end}{tail}"
-    write_atomic(PAGE, text.encode())
+    write_atomic(page, text.encode())
 
 
 def _section(piece: str) -> str:
@@ -121,7 +129,7 @@ def main() -> None:
     until, well = time.monotonic() + asked.seconds, True
     for piece in asked.pieces or PIECES:
         well &= go_on(piece, importlib.import_module(f"trust.{piece}"), until, again=asked.again)
-        write_page()
+        write_page(TRUST if piece in ATTACKS else DURABILITY)
     sys.exit(0 if well else 1)
 
 

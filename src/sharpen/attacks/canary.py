@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _VICTIM = """
 import os, sys, time
@@ -78,7 +78,7 @@ class Canary:
         return victim
 
     def _listen(self) -> Mapping[str, socket.socket]:
-        kinds = {
+        kinds: Mapping[str, tuple[int, int, Any]] = {
             "TCP": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
             "UDP": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
             "unix": (socket.AF_UNIX, socket.SOCK_STREAM, str(self.folder / "door")),

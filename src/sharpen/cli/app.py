@@ -23,6 +23,7 @@ _COMMANDS = {
     "tasks": ("catalog:tasks", "List the task families."),
     "check": ("catalog:check", "Run the cases of a verifier, task or recipe."),
     "reproduce": ("reproduce:reproduce", "Test a recipe's claim over seeds, against baselines and ablation."),
+    "attack": ("attack:attack", "Attack the sandbox, verifiers, judges, environments; also your own."),
     "compare": ("compare:compare", "Put methods side by side at one budget, over seeds, with both controls."),
     "bench": ("bench:bench", "Measure speed side by side with peers and with the machine's limits."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),

@@ -102,23 +102,31 @@ def call(
     limits: Limits,
     seconds: float = 1.0,
     text: bool = False,
+    on: bool = True,
     longest: int = 50_000,
     hold: Hold = AS_USUAL,
 ) -> tuple[list[Called], Ran]:
     """What `function` of `file` returns for each list of arguments, in order, and how the program ended.
 
-    `seconds` is the processor time of a call; it may wait twice as long, and a second. With `text` the
-    answers are made texts where the program runs, cut at `longest` characters.
+    `seconds` is the processor time of a call; one that evades that gets twice as much, and a second. With
+    `text` the answers are made texts where the program runs, cut at `longest` characters. Without `on` the
+    first call that fails is the last, and those after it have failed too.
     """
     if ENTRY in files:
         raise BadInput("files", ENTRY, "is the name of the file that calls", remedy="give it another name")
     head = {"file": file, "function": function, "seconds": seconds, "text": text, "longest": longest}
     asked = [json.dumps(list(arguments)) for arguments in calls]
-    exchange = Exchange(json.dumps(head), asked, patience=2 * seconds + 1, longest=8 * longest)
+    exchange = Exchange(
+        json.dumps(head),
+        asked,
+        patience=2 * seconds + 1,
+        longest=8 * longest,
+        ends=lambda answer: not on and bool(_read(answer).error),
+    )
     program = {**files, ENTRY: HARNESS.encode()}
     ran = run_python(program, ENTRY, limits=limits, exchange=exchange, hold=hold)
     found = [_read(answer) for answer in ran.answers]
-    missing = Called(error=_reason(ran))
+    missing = found[-1] if exchange.done and found else Called(error=_reason(ran))
     return [*found, *[missing] * (len(calls) - len(found))], ran
 
 

@@ -8,7 +8,7 @@ answer: it is plain text here, cut at a length, and is looked at when the progra
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _NONCE = 16
 """Bytes of chance in a mark."""
@@ -18,10 +18,17 @@ class Exchange:
     """The state of such a dialogue."""
 
     def __init__(
-        self, head: str, questions: Sequence[str], *, patience: float = 2.0, longest: int = 1 << 16
+        self,
+        head: str,
+        questions: Sequence[str],
+        *,
+        patience: float = 2.0,
+        longest: int = 1 << 16,
+        ends: Callable[[str], bool] = lambda answer: False,
     ) -> None:
         """`head` is one line that comes before all; a question is one line too, an answer at most `longest`
-        characters; `patience` is how many seconds an answer may take.
+        characters; `patience` is how many seconds of processor time an answer may take, so that none is late
+        because a machine is busy; an answer that `ends` is the last.
         """
         self._head = head
         self._questions = questions
@@ -29,13 +36,15 @@ class Exchange:
         self.longest = longest
         self.answers: list[str] = []
         self.too_long = False
+        self._ends = ends
+        self._over = False
         self._nonce = b""
         self._heard = b""
 
     @property
     def done(self) -> bool:
-        """Whether everything was answered."""
-        return len(self.answers) == len(self._questions)
+        """Whether there is nothing more to be answered."""
+        return self._over or len(self.answers) == len(self._questions)
 
     def opening(self) -> bytes:
         """What is said first."""
@@ -50,6 +59,7 @@ class Exchange:
             mark, _, answer = line.partition(b" ")
             if mark == self._nonce:
                 self.answers.append(answer.decode("utf-8", "replace")[: self.longest])
+                self._over = self._ends(self.answers[-1])
                 reply += self._next()
         self.too_long = len(self._heard) > 4 * self.longest
         return reply

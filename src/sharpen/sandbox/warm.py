@@ -29,6 +29,7 @@ PATIENCE = 60.0
 """Seconds a server may take to answer."""
 REMEDY = "`sharpen doctor` says which wall is missing; `sharpen attack sandbox` tries them all"
 _LONGEST = 1 << 16
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PREFIX, _OWNER = "sharpen-box-", "owner"
 _PRELOAD = ("bisect", "collections", "functools", "heapq", "io", "itertools", "math", "re", "typing")
 
@@ -234,6 +235,14 @@ class Child:
         """Its number as we see it, whatever namespace it lives in; -1 when it is over."""
         with open(f"/proc/self/fdinfo/{self.handle}") as facts:
             return next(int(line[4:]) for line in facts if line.startswith("Pid:"))
+
+    def worked(self) -> float:
+        """Seconds of processor time it has used; 0 when it is over."""
+        try:
+            facts = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(facts[11]) + int(facts[12])) / _TICKS
 
     def end(self) -> None:
         """Kill it if it runs still, with all that it started, and learn how it ended."""

@@ -39,8 +39,8 @@ class Watch:
         self.heard = {self.pipes.stdout: bytearray(), self.pipes.stderr: bytearray()}
         self.said = memoryview(b"")
         self.deadline = time.monotonic() + _START
-        self.patience = float("inf")
-        """When the current question must have been answered."""
+        self.worked = 0.0
+        """Seconds of processor time it had used when the current question was put."""
         self.end: _End | None = None
         self.over = False
         self.selector = selectors.DefaultSelector()
@@ -53,11 +53,10 @@ class Watch:
             look = 0.0
             while not self.over and self.end is None:
                 now = time.monotonic()
-                until = min(self.deadline, self.patience)
-                for key, _ in self.selector.select(max(0.0, min(_TICK, until - now))):
+                for key, _ in self.selector.select(max(0.0, min(_TICK, self.deadline - now))):
                     key.data()
-                if time.monotonic() >= until and not self.over:
-                    self.end = self._late()
+                if time.monotonic() >= self.deadline and not self.over:
+                    self.end = _End(Status.TIMEOUT, f"deadline of {self.limits.seconds:g} s passed")
                 elif now >= look:
                     look = now + _TICK
                     self._look()
@@ -111,20 +110,10 @@ class Watch:
         self.walls_stand = os.read(self.pipes.ready, 1) == b"!"
         self.selector.unregister(self.pipes.ready)
         self.deadline = time.monotonic() + self.limits.seconds
-        self._await_answer()
+        self.worked = self.child.worked()
 
     def _finish(self) -> None:
         self.over = True
-
-    def _late(self) -> _End:
-        if time.monotonic() >= self.deadline or self.exchange is None:
-            return _End(Status.TIMEOUT, f"deadline of {self.limits.seconds:g} s passed")
-        return _End(Status.TIMEOUT, f"no answer within {self.exchange.patience:g} s")
-
-    def _await_answer(self) -> None:
-        if self.exchange is not None:
-            late = float("inf") if self.exchange.done else time.monotonic() + self.exchange.patience
-            self.patience = late
 
     def _answered(self) -> None:
         """A piece of an answer; where it completes one, the next question is put."""
@@ -140,7 +129,7 @@ class Watch:
         if self.exchange.too_long:
             self.end = _End(Status.STOPPED, "an answer is too long")
         elif len(self.exchange.answers) > before:
-            self._await_answer()
+            self.worked = self.child.worked()
             self._say(reply)
 
     def _say(self, said: bytes) -> None:
@@ -198,6 +187,10 @@ class Watch:
         ):
             if used > limit:
                 self.end = _End(Status.STOPPED, f"more than {limit} {what}")
+        if self.exchange is not None and not self.exchange.done and self.walls_stand:
+            patience = self.exchange.patience
+            if self.child.worked() - self.worked > patience:
+                self.end = _End(Status.TIMEOUT, f"no answer within {patience:g} s of processor time")
 
 
 def _judge(code: int, err: str) -> _End:

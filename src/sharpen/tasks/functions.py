@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pydantic import JsonValue
+
 from sharpen.core.errors import BadInput
 from sharpen.core.seeds import random_for
 from sharpen.core.task import Task
@@ -108,24 +110,23 @@ def _filtered(rng: random.Random) -> Piece:
     """Numbers of a list that meet a condition; again a list."""
     b, m, span = rng.randint(-8, 6), rng.randint(2, 6), rng.randint(2, 9)
     r = rng.randrange(m)
-    words, code, meets = rng.choice(
+    conditions: Sequence[tuple[str, str, Callable[[int], bool]]] = (
+        (f"greater than {b}", f"n > {b}", lambda n: n > b),
+        (f"at most {b}", f"n <= {b}", lambda n: n <= b),
+        (f"other than {b}", f"n != {b}", lambda n: n != b),
+        (f"from {b} to {b + span}", f"{b} <= n <= {b + span}", lambda n: b <= n <= b + span),
         (
-            (f"greater than {b}", f"n > {b}", lambda n: n > b),
-            (f"at most {b}", f"n <= {b}", lambda n: n <= b),
-            (f"other than {b}", f"n != {b}", lambda n: n != b),
-            (f"from {b} to {b + span}", f"{b} <= n <= {b + span}", lambda n: b <= n <= b + span),
-            (
-                f"greater than {b} and leave {r} when divided by {m}",
-                f"n > {b} and n % {m} == {r}",
-                lambda n: n > b and n % m == r,
-            ),
-            (
-                f"less than {b + 3} or leave {r} when divided by {m}",
-                f"n < {b + 3} or n % {m} == {r}",
-                lambda n: n < b + 3 or n % m == r,
-            ),
-        )
+            f"greater than {b} and leave {r} when divided by {m}",
+            f"n > {b} and n % {m} == {r}",
+            lambda n: n > b and n % m == r,
+        ),
+        (
+            f"less than {b + 3} or leave {r} when divided by {m}",
+            f"n < {b + 3} or n % {m} == {r}",
+            lambda n: n < b + 3 or n % m == r,
+        ),
     )
+    words, code, meets = rng.choice(conditions)
     return Piece(
         f"the numbers in x that are {words}",
         f"[n for n in x if {code}]",
@@ -190,7 +191,7 @@ def generate(rng: random.Random, *, level: int = 2, style: str = "function") -> 
     shown = "\n".join(f"f({x!r}) returns {y!r}" for x, y in found[:SHOWN])
     question = f"Write a Python function f(x) that takes {kind} and returns {piece.words}.\n{shown}"
     code = f"def f(x):\n{body}"
-    tests = [[[x], y] for x, y in found[SHOWN:]]
+    tests: list[JsonValue] = [[[x], y] for x, y in found[SHOWN:]]
     return Task.ask(question, code, solution=_fenced(code), metadata={"function": "f", "tests": tests})
 
 
@@ -205,8 +206,8 @@ def _program(kind: Kind, piece: Piece, body: str, found: Sequence[tuple[Any, Any
     shown = "\n".join(f"For {json.dumps(x)} it prints {json.dumps(y)}" for x, y in rows[:SHOWN])
     question = f"Write a Python program that reads {kind} as one line and prints {piece.words}.\n{shown}"
     show = "print(*f(x)) if isinstance(f(x), list) else print(f(x))"
-    code = f"def f(x):\n{body}\n\nx = {read[kind]}\n{show}"
-    tests = [[f"{x}\n", f"{y}\n"] for x, y in rows[SHOWN:]]
+    code = f"def f(x):\n{body}\nx = {read[kind]}\n{show}"
+    tests: list[JsonValue] = [[f"{x}\n", f"{y}\n"] for x, y in rows[SHOWN:]]
     return Task.ask(question, code, solution=_fenced(code), metadata={"tests": tests})
 
 

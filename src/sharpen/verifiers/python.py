@@ -25,6 +25,7 @@ from sharpen.core.verdict import Scored, Verdict
 from sharpen.sandbox.calling import call
 from sharpen.sandbox.limits import Hold, Level, Limits, Status
 from sharpen.sandbox.process import run_python
+from sharpen.tasks.code_blocks import python_blocks
 from sharpen.verifiers.base import NO_ANSWER, Case, CaseKind, Isolation, bad_reference, cases
 
 ISOLATION = Isolation.PROCESS
@@ -33,9 +34,10 @@ DEADLINE = 200.0
 LIMITS = Limits(seconds=10.0, output=1 << 20)
 FILE = "solution.py"
 TOLERANCE = 1e-9
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 _ERROR = re.compile(r"([A-Za-z_]{1,40}):")
-_PYTHON = ("", "py", "python", "python3")
+
+
+_Tests = Sequence[tuple[JsonValue, JsonValue]]
 
 
 class _Passed(NamedTuple):
@@ -60,7 +62,11 @@ def verify(response: str, task: Task, *, partial: bool = False, level: str = Lev
     code = code_of(response)
     if not code.strip():
         return NO_ANSWER
-    found = (_called if function else _run)(code, str(function), tests, Hold(least=Level(level)))
+    hold = Hold(least=Level(level))
+    if isinstance(function, str):
+        found = _called(code, function, tests, hold, on=partial)
+    else:
+        found = _run(code, tests, hold)
     count = sum(found.passed)
     right = count == len(tests)
     return Scored(
@@ -72,7 +78,7 @@ def verify(response: str, task: Task, *, partial: bool = False, level: str = Lev
 
 def code_of(response: str) -> str:
     """The last closed block of Python in a response, else all of it."""
-    blocks = [code for language, code in _FENCE.findall(response) if language.lower() in _PYTHON]
+    blocks = python_blocks(response)
     return blocks[-1] if blocks else response
 
 
@@ -82,17 +88,18 @@ def _tests_of(task: Task) -> list[tuple[JsonValue, JsonValue]]:
     return [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 
 
-def _called(code: str, function: str, tests: Sequence[tuple[JsonValue, JsonValue]], hold: Hold) -> _Passed:
-    """Every test is a call; all in one process, one after the other."""
+def _called(code: str, function: str, tests: _Tests, hold: Hold, *, on: bool) -> _Passed:
+    """Every test is a call; all in one process, one after the other, `on` after a call that fails."""
     calls = [arguments if isinstance(arguments, list) else [arguments] for arguments, _ in tests]
-    done, ran = call({FILE: code.encode("utf-8", "replace")}, FILE, function, calls, limits=LIMITS, hold=hold)
+    files = {FILE: code.encode("utf-8", "replace")}
+    done, ran = call(files, FILE, function, calls, limits=LIMITS, on=on, hold=hold)
     passed = [not one.error and same(one.value, wanted) for one, (_, wanted) in zip(done, tests, strict=True)]
     first = next((one for one, right in zip(done, passed, strict=True) if not right), None)
     failure = "a wrong value" if first is None or not first.error else _kind(first.error, ran.status)
     return _Passed(passed, failure, ran.level)
 
 
-def _run(code: str, _: str, tests: Sequence[tuple[JsonValue, JsonValue]], hold: Hold) -> _Passed:
+def _run(code: str, tests: _Tests, hold: Hold) -> _Passed:
     """Every test is a run of its own; the first failure that is no wrong output ends it."""
     passed, failures, level = list[bool](), list[str](), hold.least
     for given, wanted in tests:
