@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One release for all: other versions of torch bring gigabytes of GPU libraries to machines without one.
 TORCH ?= torch==2.13.0
-EXTRAS ?= openai,gguf,reasoning-gym,images,search,games,dev
+EXTRAS ?= openai,anthropic,gemini,gguf,reasoning-gym,images,search,games,notebook,ui,serve,tensorboard,dev
 
 .PHONY: setup quickstart test trust check docs clean
 
