@@ -19,7 +19,6 @@ def test_other_schedules_make_the_same_run() -> None:
     assert not any(schedules.differs(seed) for seed in range(3))
 
 
-@pytest.mark.parametrize("what", ["a judge's worker, stopped", "a model's server, silent"])
-def test_what_stands_still_is_given_up_and_named(what: str) -> None:
-    ended = freezes.FREEZES[what]()
+def test_a_silent_server_is_given_up_and_named() -> None:
+    ended = freezes.endpoint()
     assert ended.named, ended.said

@@ -37,7 +37,7 @@ from sharpen.experiment.spec import RunSpec
 from sharpen.judges.asking import FIELD, final_field, quoted
 from sharpen.models.hf_file import read_checked
 from sharpen.monitors.leaks import Questions, texts_in
-from sharpen.sandbox.asking import _row as sandbox_row
+from sharpen.sandbox.calling import _read as sandbox_answer
 from sharpen.stores.memory import Item, Memory, markdown
 from sharpen.stores.pipelines import Pipeline, Rule, Unusable, answer, parse_pipeline
 from sharpen.stores.programs import Refused, parse_reply, starter_program
@@ -252,6 +252,7 @@ REPLIES = (
     "",
 )
 MOVES = ("<think> a <think> b <mem> what is it", "<know> who", "<ans> 42", "<ans> 42 <ans> 43", "<tool>")
+ANSWERS = ('{"answer": {"l": [1, {"t": [2, "a"]}, {"d": [["k", null]]}, {"s": [3]}]}}', '{"error": "no"}')
 HEADER = b'{"__metadata__":{"sharpen":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 TENSORS = (len(HEADER).to_bytes(8, "little") + HEADER + bytes(4)).decode("latin-1")
 PIPELINE = encode(Pipeline(rules=(Rule(word="What"), Rule(word="", threshold=3)))).decode()
@@ -297,7 +298,7 @@ def parsers() -> Mapping[str, Parser]:
         "counters of skills": _skills(".json"),
         "pipelines": Parser(_pipeline, [PIPELINE], (Unusable,)),
         "memories": Parser(lambda text: markdown(decode(Memory, _raw(text))), [MEMORY], (ValidationError,)),
-        "reports from the sandbox": Parser(sandbox_row, ['{"i": 0, "answer": "1"}', '{"error": "x"}']),
+        "reports from the sandbox": Parser(sandbox_answer, ANSWERS),
         "journal rows": Parser(_journal, [ENTRY], (Damaged,)),
         "journal times": Parser(_journal_times, [WALL, f"{WALL}#0123456789abcdef"], (Damaged,)),
         "manifests": Parser(lambda text: decode(Manifest, _raw(text)), [MANIFEST], (ValidationError,)),

@@ -147,7 +147,7 @@ def simulated(world: World, rng: Random) -> Run:
 
 def units() -> list[str]:
     """Names of all units."""
-    return [f"{name} #{block}" for name in WORLDS for block in range(BLOCKS)]
+    return [f"{name} #{block}" for block in range(BLOCKS) for name in WORLDS]
 
 
 def work(unit: str) -> dict[str, JsonValue]:
