@@ -12,11 +12,11 @@ ROUGE-L > 0.7, under which short questions all look alike. Sampling with top-p 1
 code differ, the judge is the base in every round (the code), not M_t (algorithm 1); `judge` has both. Left
 out: chat templates, LoRA, choices of seeds by perplexity.
 
-Expected: scored as drawn, accuracy rises in the first round (0.13 to 0.30, seed 1), then is flat. `flock`
-can rate whether an answer is one answer, and nothing of its truth: what passes on val is right more often
-(`precision`) than what is said (`rate`) because half of what is said has no right form, and once that is
-learnt, everything passes (`kept`). A monitor warns where fewer of the written instructions pass the rules
-than in the first round: the skill that nothing is learnt of. It was not seen to fall here in two rounds.
+Expected: scored as drawn, accuracy doubles in the first round (0.14 to 0.29 over three seeds), then is flat.
+`flock` can rate whether an answer is one answer, and nothing of its truth: what passes on val is right more
+often (`precision`) than what is said (`rate`) because half of what is said has no right form, and once that
+is learnt, everything passes (`kept`). A monitor warns where fewer of the written instructions pass the rules
+than in the first round: the skill that nothing is learnt of. It fell from 72 % to 1 % in round 2 of seed 2.
 Ablation `scores = "shuffled"`: dealt out to other pairs, which is a random filter of the same share.
 """
 
