@@ -27,6 +27,7 @@ from sharpen.curation.both_answers import (
     told,
 )
 from sharpen.judges.likelihood import LikelihoodJudge
+from sharpen.learners.batch import example_from
 from sharpen.models.hf import HFModel
 from sharpen.models.source import open_model
 from sharpen.monitors.truth import Options, mc1, mc2
@@ -115,6 +116,19 @@ def test_the_likelihood_of_an_answer_counts_its_end(gossip: HFModel, tmp_path: P
     ids = (*gossip.encode_response(" figs"), gossip.eos_id)
     (known,) = gossip.logprobs([(gossip.encode(FORM.text(TASK)), ids)])
     assert found == [Scored(value=sum(known)), Error(kind="no response")]
+
+
+def test_only_what_a_policy_wrote_is_likely_or_not(gossip: HFModel, tmp_path: Path) -> None:
+    policy = Policy(model="gossip", base=gossip.fingerprint)
+    judging = Judging({"gossip": gossip}, ArtifactStore(tmp_path), Stopwatch())
+    said = given(TASK, FORM, "figs")
+    asked = Turn(author=Author.ENVIRONMENT, text="\nand?")
+    talk = said.model_copy(update={"turns": (*said.turns, asked, said.turns[-1])})
+    example = example_from(talk, gossip)
+    (row,) = gossip.logprobs([(example.prompt_ids, example.response_ids)])
+    (verdict,) = LikelihoodJudge(policy).judge_by(judging, [(TASK, talk)])
+    assert verdict == Scored(value=sum(x for x, mask in zip(row, example.mask, strict=True) if mask))
+    assert 0 < sum(example.mask) < len(example.mask)
 
 
 def test_held_out_questions_are_about_other_attributes() -> None:

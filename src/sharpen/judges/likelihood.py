@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from sharpen.core.attempt import TEACHES, Attempt
 from sharpen.core.engine import Judging
@@ -18,7 +19,7 @@ from sharpen.models.loading import load_policy
 
 @dataclass(frozen=True)
 class LikelihoodJudge:
-    """Values attempts by their log-probability (temperature 1, nats) under a policy's weights."""
+    """Values attempts by the log-probability (temperature 1, nats) of what carries loss, under a policy."""
 
     policy: Policy
 
@@ -37,4 +38,5 @@ class LikelihoodJudge:
         with judging.stopwatch:
             load_policy(model, self.policy, judging.store)
             known = iter(model.logprobs([(one.prompt_ids, one.response_ids) for one in read]))
-        return [Scored(value=sum(next(known))) if words else Error(kind="no response") for words in said]
+        sums = iter([sum(compress(next(known), one.mask)) for one in read])
+        return [Scored(value=next(sums)) if words else Error(kind="no response") for words in said]
