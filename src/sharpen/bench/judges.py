@@ -49,7 +49,7 @@ def _checks(pool: JudgePool, count: int, repeats: int) -> list[Row]:
             [
                 Peer("one process, serially", lambda: _serial(mixture(count, poisoned=False))),
                 Peer(
-                    "math-verify alone, serially", lambda: _math_verify(mixture(count // 10, poisoned=False))
+                    "math-verify alone, serially", lambda: _math_verify(mixture(count // 40, poisoned=False))
                 ),
             ],
             repeats=repeats,

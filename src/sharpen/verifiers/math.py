@@ -32,7 +32,7 @@ from sharpen.verifiers.base import (
 )
 
 ISOLATION = Isolation.PROCESS
-PRELOAD = ("sharpen.verifiers.formulas",)
+PRELOAD = ("sharpen.verifiers.warm",)
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 LONGEST = 300
 DEEPEST = 12
