@@ -64,6 +64,16 @@ class Opened:
             self._seen = self.watch.progress(PATIENCE)
         return self._seen
 
+    def settle(self, seconds: float) -> Progress:
+        """What is known after its rounds have been read, if that takes no longer than so many seconds."""
+        self.look()
+        if self.result() is None:
+            reading = threading.Thread(target=self._read_rounds, daemon=True)
+            reading.start()
+            reading.join(seconds)
+        self._seen = self.watch.progress(PATIENCE)
+        return self._seen
+
     def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
         """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
         with self._telling:
