@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -75,8 +76,14 @@ class Opened:
         return self._seen
 
     def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
-        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
-        with self._telling:
+        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read.
+
+        Who asks while they are being renewed for somebody else is told the old ones.
+        """
+        if not self._telling.acquire(blocking=not self._told):
+            return self._told
+        with ExitStack() as telling:
+            telling.callback(self._telling.release)
             begin, worked = time.monotonic(), time.thread_time()
             if begin < self._again:
                 return self._told
@@ -131,7 +138,8 @@ class Desk:
     def run(self, folder: Path) -> Opened:
         """A run, opened if need be."""
         with self._changing:
-            found = self._open.setdefault(folder, Opened(folder))
+            found = self._open.get(folder) or Opened(folder)
+            self._open[folder] = found
             self._open.move_to_end(folder)
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
