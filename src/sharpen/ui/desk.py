@@ -69,7 +69,7 @@ class Opened:
         """What is known after its rounds have been read, if that takes no longer than so many seconds."""
         self.look()
         if self.result() is None:
-            reading = threading.Thread(target=self._read_rounds, daemon=True)
+            reading = threading.Thread(target=self._read_on, daemon=True)
             reading.start()
             reading.join(seconds)
         self._seen = self.watch.progress(PATIENCE)
@@ -90,20 +90,27 @@ class Opened:
             shown = card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
-            if self._seen and self._seen.waiting and self.result() is None:
-                threading.Thread(target=self._read_rounds, daemon=True).start()
+            if self._seen and (_behind(self._seen) or (self._seen.waiting and self.result() is None)):
+                threading.Thread(target=self._read_on, daemon=True).start()
             self._told = encode(facts(self, shown, resumed()))
             worked = time.thread_time() - worked
-            behind = self._seen is not None and self._seen.added < self._seen.rows
+            behind = self._seen is not None and _behind(self._seen)
             self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
             return self._told
 
-    def _read_rounds(self) -> None:
-        if self._reading.acquire(blocking=False):
-            try:
+    def _read_on(self) -> None:
+        """Take in what there is of the journal, at half a core, and then its rounds; one thread at a time."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            while _behind(self.watch.progress(PATIENCE)):
+                time.sleep(PATIENCE)
+            if self.result() is None:
                 self.watch.read_rounds()
-            finally:
-                self._reading.release()
+        except SharpenError:
+            return  # whoever asks for the run next is told why
+        finally:
+            self._reading.release()
 
     def lineage(self) -> Graph:
         """Which policy was made from which; BadInput for a journal that is too long to be read for it."""
@@ -126,6 +133,10 @@ class Opened:
         if self._result is None or self._result[0] != written:
             self._result = written, read_result(self.folder)
         return self._result[1]
+
+
+def _behind(seen: Progress) -> bool:
+    return seen.added < seen.rows
 
 
 class Desk:
