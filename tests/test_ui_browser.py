@@ -170,7 +170,8 @@ def test_a_tree_is_walked_zoomed_and_moved(page: playwright.Page, site: Site) ->
     page.mouse.up()
     assert len({box, closer, tree.get_attribute("viewBox")}) == 3
     page.get_by_role("button", name="show all").click()
-    assert tree.get_attribute("viewBox") == box
+    left, _, width, _ = map(float, (tree.get_attribute("viewBox") or "").split())
+    assert left < 0 and width > 40 * 46
 
 
 def test_a_run_is_followed_while_it_goes_on(page: playwright.Page, site: Site, runs: Path) -> None:

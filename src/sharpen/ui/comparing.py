@@ -33,6 +33,8 @@ from sharpen.report.charts.decisions import ranges
 from sharpen.ui.desk import Opened
 from sharpen.ui.shelf import Card
 
+PATIENCE = 0.5
+"""Seconds for which a run's rounds may be read; what is not read by then is there the next time."""
 MOST = 8
 """Runs side by side: as many as there are colours that can be told apart."""
 
@@ -94,7 +96,7 @@ def _curves(runs: Mapping[str, tuple[Card, Opened]]) -> Chart | None:
 
 
 def _val_scores(run: Opened) -> Sequence[tuple[int, Interval | None]]:
-    result, seen = run.result(), run.look()
+    result, seen = run.result(), run.settle(PATIENCE)
     base, rounds = (result.base_val, result.rounds) if result else (seen.base_val, seen.rounds)
     return [(0, base), *((item.round, item.val) for item in rounds)]
 

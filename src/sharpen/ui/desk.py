@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -64,29 +65,52 @@ class Opened:
             self._seen = self.watch.progress(PATIENCE)
         return self._seen
 
+    def settle(self, seconds: float) -> Progress:
+        """What is known after its rounds have been read, if that takes no longer than so many seconds."""
+        self.look()
+        if self.result() is None:
+            reading = threading.Thread(target=self._read_on, daemon=True)
+            reading.start()
+            reading.join(seconds)
+        self._seen = self.watch.progress(PATIENCE)
+        return self._seen
+
     def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
-        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read."""
-        with self._telling:
+        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read.
+
+        Who asks while they are being renewed for somebody else is told the old ones.
+        """
+        if not self._telling.acquire(blocking=not self._told):
+            return self._told
+        with ExitStack() as telling:
+            telling.callback(self._telling.release)
             begin, worked = time.monotonic(), time.thread_time()
             if begin < self._again:
                 return self._told
             shown = card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
                 self._seen = self.watch.progress(PATIENCE)
-            if self._seen and self._seen.waiting and self.result() is None:
-                threading.Thread(target=self._read_rounds, daemon=True).start()
+            if self._seen and (_behind(self._seen) or (self._seen.waiting and self.result() is None)):
+                threading.Thread(target=self._read_on, daemon=True).start()
             self._told = encode(facts(self, shown, resumed()))
             worked = time.thread_time() - worked
-            behind = self._seen is not None and self._seen.added < self._seen.rows
+            behind = self._seen is not None and _behind(self._seen)
             self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
             return self._told
 
-    def _read_rounds(self) -> None:
-        if self._reading.acquire(blocking=False):
-            try:
+    def _read_on(self) -> None:
+        """Take in what there is of the journal, at half a core, and then its rounds; one thread at a time."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            while _behind(self.watch.progress(PATIENCE)):
+                time.sleep(PATIENCE)
+            if self.result() is None:
                 self.watch.read_rounds()
-            finally:
-                self._reading.release()
+        except SharpenError:
+            return  # whoever asks for the run next is told why
+        finally:
+            self._reading.release()
 
     def lineage(self) -> Graph:
         """Which policy was made from which; BadInput for a journal that is too long to be read for it."""
@@ -111,6 +135,10 @@ class Opened:
         return self._result[1]
 
 
+def _behind(seen: Progress) -> bool:
+    return seen.added < seen.rows
+
+
 class Desk:
     """The runs that are open, by folder."""
 
@@ -121,7 +149,8 @@ class Desk:
     def run(self, folder: Path) -> Opened:
         """A run, opened if need be."""
         with self._changing:
-            found = self._open.setdefault(folder, Opened(folder))
+            found = self._open.get(folder) or Opened(folder)
+            self._open[folder] = found
             self._open.move_to_end(folder)
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)

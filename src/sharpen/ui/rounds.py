@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -80,6 +80,7 @@ class RoundReader:
         self._explored: dict[int, tuple[tuple[str, ...], Exploration | None]] = {}
         self._last = 0
         self._added: tuple[Round, ...] = ()
+        self._renewed = False
         self.base_val: Interval | None = None
         """Validation score of the policy that stood at the first gate, once that is read."""
         self.problems: dict[int, str] = {}
@@ -116,7 +117,10 @@ class RoundReader:
 
     def known(self) -> tuple[Round, ...]:
         """Rounds that have been read, in order, with the method's use up to and including each."""
-        return self._added
+        with self._changing:
+            if len(self._added) != len(self._known) or self._renewed:
+                self._added, self._renewed = tuple(_added_up(self._known)), False
+            return self._added
 
     def _next(self) -> _Job | None:
         with self._changing:
@@ -140,15 +144,10 @@ class RoundReader:
         with self._changing:
             self._reading = 0
             if found is not None:
-                self._known[number] = found
+                self._known[number], self._renewed = found, True
             if len(self._known) > KEPT:
                 self._stale = {at for at in self._stale if at > min(self._known)}
                 del self._known[min(self._known)]
-            total, added = Usage(), []
-            for _, item in sorted(self._known.items()):
-                total = total + item.usage
-                added.append(item.model_copy(update={"usage": total}))
-            self._added = tuple(added)
 
     def _round(self, job: _Job) -> Round:
         """The round, with its own use of resources alone."""
@@ -178,6 +177,13 @@ class RoundReader:
             if row is None:
                 return
             yield row.entry
+
+
+def _added_up(known: Mapping[int, Round]) -> Iterator[Round]:
+    total = Usage()
+    for _, item in sorted(known.items()):
+        total = total + item.usage
+        yield item.model_copy(update={"usage": total})
 
 
 def _empty(number: int) -> Round:
