@@ -19,10 +19,10 @@ def habit(response, task):
     return response.strip()[:1] in set(task.answer)
 """
 """Right is what begins with one of some letters: a random model does so now and then, and can learn it."""
-QUESTIONS = "question,answer\n" + "".join(f"say {n},abcdefghijklmPQRSTUVWXYZ2468\n" for n in range(40))
+QUESTIONS = "question,answer\n" + "".join(f"say {n},abcdefghijklmPQRSTUVWXYZ2468:?\n" for n in range(40))
 SETTINGS = {
     "star": {"iterations": 1, "samples": 4},
-    "grpo": {"iterations": 1, "prompts": 4, "group": 4, "mini_batch": 16},
+    "grpo": {"iterations": 1, "prompts": 8, "group": 8, "mini_batch": 32},
 }
 
 
@@ -41,7 +41,7 @@ def test_the_main_job(recipe: str, family: str, tmp_path: Path) -> None:
         train=8,
         val=2,
         test=4,
-        max_tokens=6,
+        max_tokens=48,
         control_samples=2,
         threads=1,
     )

@@ -37,7 +37,7 @@ from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.openai import open_openai
-from sharpen.serve.answering import Asked, answer
+from sharpen.serve.answering import Asked, answer, lane_of, repeats
 from sharpen.serve.app import Limits, application
 from sharpen.serve.batching import Batcher
 from sharpen.serve.listening import prove
@@ -297,3 +297,16 @@ def test_the_command_refuses_to_be_open_to_all(
     with pytest.raises(SystemExit):
         main(["serve", "tiny", "--host", "0.0.0.0"])
     assert "SHARPEN_API_KEY" in capsys.readouterr().err
+
+
+def test_requests_without_a_seed_share_no_chance(tiny: Served) -> None:
+    """A workflow answers a call by one seed: equal questions must not be in the same call."""
+    refining = replace(tiny, workflow=lambda scope, bare, tasks: [])
+    one, other = (
+        Asked(Task.ask(question, ""), Decoding(), seed=number, free=True)
+        for number, question in enumerate(("1+1=?", "2+2=?"))
+    )
+    assert lane_of(refining, one) == lane_of(refining, other), "any seed would do, so they can share one"
+    assert repeats(refining, [other, one], replace(one, seed=7)) and not repeats(refining, [other], one)
+    assert not repeats(refining, [one], replace(one, free=False)), "who names a seed wants that one"
+    assert not repeats(tiny, [one], one), "without a workflow every request has its own"

@@ -36,6 +36,8 @@ class Asked:
     seed: int
     samples: int = 1
     raw: str = ""
+    free: bool = False
+    """Whether the seed was drawn for want of one, so that any other would do."""
     hear: Callable[[int, int], None] | None = None
     """Hears each token as it is drawn, with the number of its sample; where tokens are at hand."""
 
@@ -53,7 +55,13 @@ def lane_of(served: Served, asked: Asked) -> Lane:
     """The lane of a request: a workflow answers all questions of a call by one seed."""
     if served.workflow is None:
         return Lane(asked.decoding, bool(asked.raw), None, None)
-    return Lane(asked.decoding, False, asked.seed, asked.samples)
+    return Lane(asked.decoding, False, None if asked.free else asked.seed, asked.samples)
+
+
+def repeats(served: Served, taken: Sequence[Asked], asked: Asked) -> bool:
+    """Whether a request would share chance with an equal one, though neither named a seed."""
+    shares = served.workflow is not None and asked.free
+    return shares and any(asked.task.key == other.task.key for other in taken)
 
 
 @runtime_checkable

@@ -159,6 +159,7 @@ class Server:
             seed=secrets.randbits(62) if body.seed is None else body.seed,
             samples=body.n or 1,
             raw=raw,
+            free=body.seed is None,
         )
 
     async def _answer(self, asked: Asked) -> tuple[Attempt, ...]:

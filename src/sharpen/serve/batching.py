@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.errors import Busy
-from sharpen.serve.answering import Asked, Lane, answer, lane_of
+from sharpen.serve.answering import Asked, Lane, answer, lane_of, repeats
 from sharpen.serve.served import Served
 
 Answer = Future[tuple[Attempt, ...]]
@@ -92,7 +92,9 @@ class Batcher:
         taken: list[Ticket] = []
         rows = 0
         for ticket in self._line:
+            others = [other.asked for other in taken]
             together = not taken or ticket.lane == taken[0].lane
+            together = together and not repeats(self._served, others, ticket.asked)
             if together and (not taken or rows + ticket.asked.samples <= self._rows):
                 taken.append(ticket)
                 rows += ticket.asked.samples

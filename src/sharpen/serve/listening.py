@@ -26,7 +26,9 @@ def listen(served: Served, limits: Limits, host: str, port: int, say: Callable[[
     prove(served)
     with _bound(host, port) as bound:
         real = bound.getsockname()[1]
-        config = uvicorn.Config(application(served, limits), log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            application(served, limits), log_level="warning", access_log=False, timeout_graceful_shutdown=10
+        )
         say(f"serving  {served.name} (policy {served.policy.version}) at http://{host}:{real}/v1")
         say("also     /health and /metrics; stop with Ctrl-C")
         # The signal that ended the server is raised once more when it has ended.
