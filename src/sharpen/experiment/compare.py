@@ -86,7 +86,7 @@ def compare(
         # The crew comes first, since its fork server is the one that everything here shares.
         with Crew(jobs, preload=preload) as crew:
             new = [arm.name for arm in plan.arms if not _has_begun(plan, folder, arm.name)]
-            plan = admitted(plan, new) if new else plan
+            plan = admitted(plan, new, crew, folder / "logs") if new else plan
             write_plan(plan, folder)
             _run_all(_Field(plan, folder), crew, listening, heard, command)
     return _written(_Field(plan, folder), command)
