@@ -1,14 +1,15 @@
 # make quickstart   set up, then watch a model improve itself
 # make test         set up, then run the tests
+# make trust        the long proofs: kills, flips, hostile texts, gates; in pieces, resumable (SECONDS=600)
 # make check        ruff, mypy --strict, layers
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 # One release for all: other versions of torch bring gigabytes of GPU libraries to machines without one.
 TORCH ?= torch==2.13.0
-EXTRAS ?= openai,gguf,reasoning-gym,images,search,games,dev
+EXTRAS ?= openai,anthropic,gemini,gguf,reasoning-gym,images,search,games,notebook,ui,serve,tensorboard,dev
 
-.PHONY: setup quickstart test check docs clean
+.PHONY: setup quickstart test trust check docs clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +25,11 @@ quickstart: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+SECONDS ?= inf
+
+trust: setup
+	PYTHONPATH=tools $(BIN)/python -m trust --seconds $(SECONDS)
 
 check: setup
 	$(BIN)/ruff check .

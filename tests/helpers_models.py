@@ -16,6 +16,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from sharpen.core.artifact import ArtifactStore
@@ -67,6 +68,8 @@ def config_of(
             return LlamaConfig(**common, tie_word_embeddings=False)
         case "qwen2":
             return Qwen2Config(**common)
+        case "qwen3":
+            return Qwen3Config(**common)
         case "gemma3":
             types = ["sliding_attention", "full_attention"] * layers
             return Gemma3TextConfig(**common, sliding_window=12, layer_types=types[:layers])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import time
 
@@ -18,6 +19,12 @@ def slow_square(item: int) -> int:
 def hang_on_2(item: int) -> int:
     while item == 2:
         time.sleep(0.01)
+    return item
+
+
+def stand_still_on_2(item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
     return item
 
 
@@ -53,3 +60,12 @@ def main_and_torch(item: int) -> tuple[bool, bool]:
 def print_it(item: int) -> int:
     print("a worker's own words")
     return item
+
+
+def note_and_hang_on_2(item: tuple[int, str]) -> int:
+    number, folder = item
+    with open(os.path.join(folder, str(number)), "a", encoding="utf-8") as file:
+        file.write("x")
+    while number == 2:
+        time.sleep(0.01)
+    return number

@@ -1,23 +1,31 @@
 """Runs a small experiment in a process of its own, which kills itself with SIGKILL at a chosen place.
 
+Or which finds its disk full or failing there, and ends with the status `REFUSED` and one line that says so.
+
 Processes are forked from a server that has imported everything once.
 
 A place is `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
-`replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, or `none`.
+`replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, `replay:N` after
+the N-th row that is taken from the journal, `child:N` when the N-th program runs in the sandbox, or `none`;
+`group-` before it kills the whole process group. `full:N` and `failing:N` let the N-th sync of a file fail.
 """
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
+import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from sharpen.core.errors import SharpenError
 from sharpen.core.journal import Entry, Wall
 from sharpen.experiment.check_recipe import small_spec
 from sharpen.experiment.execute import execute
 from sharpen.learners.checkpoint import Checkpoint
+from sharpen.sandbox.warm import Child, Order, Server
 
 IMPORTED_ONCE = (
     "scipy.stats",
@@ -29,19 +37,31 @@ IMPORTED_ONCE = (
 """What every run imports sooner or later, and takes long to import."""
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+REFUSED = 3
+ERRORS = {"full": errno.ENOSPC, "failing": errno.EIO}
 
 
 class Countdown:
-    def __init__(self, kind: str, count: int) -> None:
-        self.kind, self.left = kind, count
+    def __init__(self, place: str) -> None:
+        kind, _, count = place.partition(":")
+        self.kind, self.left, self.group = (
+            kind.removeprefix("group-"),
+            int(count or 0),
+            kind.startswith("group-"),
+        )
 
-    def hit(self, kind: str) -> None:
-        if kind == self.kind:
+    def hit(self, *kinds: str) -> None:
+        if self.kind in kinds:
             self.left -= 1
             if self.left == 0:
-                die()
+                self.strike()
+
+    def strike(self) -> None:
+        if self.kind in ERRORS:
+            raise OSError(ERRORS[self.kind], os.strerror(ERRORS[self.kind]))
+        if self.group:
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Listener:
@@ -53,28 +73,36 @@ class Listener:
             self.countdown.hit("progress")
 
     def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
-        if not replayed:
-            self.countdown.hit("row")
+        self.countdown.hit("replay" if replayed else "row")
 
 
 def run(recipe: str, out: Path, place: str) -> None:
     """The experiment, in the process that may die."""
     os.setsid()
-    kind, _, count = place.partition(":")
-    countdown = Countdown(kind, int(count or 0))
-    replace, write = os.replace, os.fsync
+    countdown = Countdown(place)
+    replace, write, start = os.replace, os.fsync, Server.run
 
     def counted_replace(source: str, target: str) -> None:
         countdown.hit("replace")
         replace(source, target)
 
     def counted_sync(handle: int) -> None:
-        countdown.hit("torn")
+        countdown.hit("torn", *ERRORS)
         write(handle)
+
+    def counted_start(self: Server, order: Order) -> Child:
+        child = start(self, order)
+        countdown.hit("child")
+        return child
 
     Checkpoint.due = lambda self, step: True  # type: ignore[method-assign]  # after every optimizer step
     os.replace, os.fsync = counted_replace, counted_sync  # type: ignore[assignment]
-    execute(small_spec(recipe), out, Listener(countdown))
+    Server.run = counted_start  # type: ignore[method-assign]
+    try:
+        execute(small_spec(recipe), out, Listener(countdown))
+    except SharpenError as error:
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED if "cannot write" in str(error) else 1)
 
 
 def started(recipe: str, out: Path, place: str = "none") -> ForkServerProcess:
@@ -87,8 +115,8 @@ def started(recipe: str, out: Path, place: str = "none") -> ForkServerProcess:
 
 
 def drive(recipe: str, out: Path, place: str = "none") -> bool:
-    """Run to the end; whether it died on the way."""
+    """Run to the end; whether it died, or refused to go on, on the way."""
     process = started(recipe, out, place)
     process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
+    assert process.exitcode in (0, -signal.SIGKILL, REFUSED)
     return process.exitcode != 0

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,32 +19,50 @@ COST = {"samples": 2, "iterations": 1, "epochs": 1, "control-samples": 2, "threa
 SMALL = [*SIZES, *(word for name, value in COST.items() for word in (f"--{name}", str(value)))]
 
 
-def sharpen(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    program = "from sharpen.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=cwd)
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def refused(*words: str, cwd: Path | None = None) -> str:
-    """The error line of a command that must be refused; in this process, as nothing heavy may happen."""
+def sharpen(*words: str, cwd: Path | None = None) -> Done:
+    """A command in this process: it prints what it would print in one of its own, without the start-up."""
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
     ):
-        main([*words, "--json"])
-    assert ended.value.code == 2, out.getvalue() + err.getvalue()
-    line = err.getvalue().strip().splitlines()[-1]
+        try:
+            main(words)
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def process(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    program = "from sharpen.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+
+
+def refused(*words: str, cwd: Path | None = None) -> str:
+    """The error line of a command that must be refused."""
+    done = sharpen(*words, "--json", cwd=cwd)
+    assert done.returncode == 2, done.stdout + done.stderr
+    line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("error: ") and "->" in line
-    assert json.loads(out.getvalue())["remedy"]
+    assert json.loads(done.stdout)["remedy"]
     return line
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "run"
-    done = sharpen("run", "star", "--task", "chain?level=2", "--out", str(folder), "--json", *SMALL)
+    done = process("run", "star", "--task", "chain?level=2", "--out", str(folder), "--json", *SMALL)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads((folder / "result.json").read_text())
     return folder

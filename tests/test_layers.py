@@ -18,12 +18,14 @@ LAYERS = [
     {"tasks", "environments", "models"},
     {"actors", "search", "curation", "learners", "stores", "verifiers", "judges", "monitors"},
     {"recipes"},
+    {"attacks"},
     {"experiment"},
     {"report"},
+    {"ui", "serve", "bench"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "peft", "scipy", "numpy", "reasoning_gym", "openai", "math_verify"}
-LIGHT_PARTS = ("core", "curation", "experiment", "recipes", "cli")
+LIGHT_PARTS = ("core", "curation", "experiment", "recipes", "bench", "cli")
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

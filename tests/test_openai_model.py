@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from helpers_endpoint import Endpoint
 from sharpen.core.attempt import Stop
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.task import Message, Role
@@ -18,92 +16,10 @@ from sharpen.models.base import Capability, Decoding, Model, Prompt
 
 pytest.importorskip("openai")
 
-from sharpen.models.openai import HIDDEN_TOKEN, OpenAIModel, Options, Route, open_openai
+from sharpen.models.endpoint import HIDDEN_TOKEN, Options, Route
+from sharpen.models.openai import OpenAIModel, open_openai
 
 KEY = "sk-very-secret"
-
-
-class Endpoint:
-    """Answers as `behave` says; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.behave: list[str] = []
-        """Behaviours of the next requests; `ok` when used up."""
-        self.lock = threading.Lock()
-        self.flying = self.most_flying = 0
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"endpoint": self}))
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def reply(self, body: dict[str, Any], *, surrogate: bool) -> dict[str, Any]:
-        usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
-        text = "\ud83d" if surrogate else f"seed {body['seed']}"
-        if "messages" in body:
-            choice: dict[str, Any] = {
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "stop",
-            }
-            if body.get("logprobs"):
-                choice["logprobs"] = {"content": [{"token": t, "logprob": -0.5} for t in "ab"]}
-        else:
-            choice = {"text": text, "finish_reason": "length"}
-        return {"choices": [{"index": 0, **choice}], "usage": usage}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request to the endpoint it is made for."""
-
-    endpoint: Endpoint
-
-    def do_GET(self) -> None:
-        self.answer({"object": "list", "data": []})
-
-    def do_POST(self) -> None:
-        endpoint = self.endpoint
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with endpoint.lock:
-            endpoint.asked.append({**body, "path": self.path, "key": self.headers["Authorization"]})
-            how = endpoint.behave.pop(0) if endpoint.behave else "ok"
-            endpoint.flying += 1
-            endpoint.most_flying = max(endpoint.flying, endpoint.most_flying)
-        try:
-            self.act(how, body)
-        finally:
-            with endpoint.lock:
-                endpoint.flying -= 1
-
-    def act(self, how: str, body: dict[str, Any]) -> None:
-        if how == "hang":
-            time.sleep(0.6)
-        elif how == "slow":
-            time.sleep(0.05)
-        if how.isdigit():
-            self.answer({"error": {"message": "no"}}, status=int(how))
-        elif how == "malformed":
-            self.answer(b'{"choices": [')
-        elif how == "empty":
-            self.answer({"choices": []})
-        elif how == "page":
-            self.answer(b"<html>", kind="text/html")
-        else:
-            self.answer(self.endpoint.reply(body, surrogate=how == "surrogate"))
-
-    def answer(self, body: object, status: int = 200, kind: str = "application/json") -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(data)
-        except BrokenPipeError:
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -111,8 +27,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     server = Endpoint()
     yield server
-    server.server.shutdown()
-    server.server.server_close()
+    server.close()
 
 
 def ask(model: Model, seeds: tuple[int, ...] = (1,), text: str = "hello", prefix: str = "") -> list[str]:

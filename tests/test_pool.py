@@ -45,6 +45,18 @@ def test_a_hung_item_costs_only_itself(pool: JudgePool, function: object, bad: i
     assert time.perf_counter() - start < 8
 
 
+def test_no_item_is_done_twice_because_of_a_hung_one(pool: JudgePool, tmp_path: Path) -> None:
+    done = pool.map(work.note_and_hang_on_2, [(n, str(tmp_path)) for n in range(6)], deadline=0.5, chunk=6)
+    assert [one == Lost(Loss.TIMEOUT) for one in done] == [n == 2 for n in range(6)]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {str(n): "x" for n in range(6)}
+
+
+def test_a_result_never_turns_up_in_the_next_call(pool: JudgePool) -> None:
+    with pytest.raises(AttributeError):
+        pool.map(work.square, [3, lambda: 1], deadline=5, chunk=1)  # type: ignore[list-item]
+    assert pool.map(work.square, [4, 5], deadline=5, chunk=1) == [Value(16), Value(25)]
+
+
 def test_crashed_items_cost_only_themselves(pool: JudgePool) -> None:
     done = pool.map(work.crash_on_even, range(6), deadline=5)
     assert [item.loss if isinstance(item, Lost) else item.value for item in done] == [
@@ -101,7 +113,7 @@ def test_a_killed_owner_leaves_no_worker_behind(tmp_path: Path) -> None:
         from sharpen.executors.pool import JudgePool
         pool = JudgePool(workers=1)
         pool.map(helpers_pool.square, [1], deadline=20)
-        print(*[w for w in pool._pool._pool_manager.worker_manager.workers], flush=True)
+        print(*pool.processes, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -140,9 +140,9 @@ def test_a_child_knows_what_was_changed(tmp_path: Path) -> None:
         (whole("../../evaluator.py", "x\n"), Flag.EMPTY, "not the name"),
         (whole("task_agent.py", "def answer(:\n"), Flag.INVALID, "task_agent.py does not load: SyntaxError"),
         (whole("task_agent.py", "answer = 3\n"), Flag.INVALID, "defines no function answer"),
-        (whole("task_agent.py", "while True:\n    pass\n"), Flag.INVALID, "more than a second"),
+        (whole("task_agent.py", "while True:\n    pass\n"), Flag.INVALID, "more than 1 s"),
         (whole("meta_agent.py", "import nothing_of_this_name\n"), Flag.INVALID, "meta_agent.py does not"),
-        (whole("task_agent.py", "import os\nos._exit(0)\n"), Flag.INVALID, "garbled"),
+        (whole("task_agent.py", "import os\nos._exit(0)\n"), Flag.INVALID, "ended before"),
     ],
     ids=range(8),
 )
@@ -195,25 +195,28 @@ def test_a_chain_goes_on_from_the_newest_usable_node(tmp_path: Path) -> None:
 # Acting.
 
 HOSTILE: dict[str, tuple[str, str]] = {
-    "endless": ("def answer(q):\n    while True:\n        pass\n", "took more than a second"),
+    "endless": ("def answer(q):\n    while True:\n        pass\n", "took more than 1 s"),
     "stubborn": (
         "import signal\nsignal.setitimer = print\ndef answer(q):\n"
         "    signal.signal(signal.SIGPROF, signal.SIG_IGN)\n    while True: pass\n",
         "deadline",
     ),
     "greedy": ("def answer(q):\n    return len(bytearray(8 << 30))\n", "MemoryError"),
-    "writer": ("def answer(q):\n    open('{outside}', 'w').write('x')\n    return 'done'\n", "Permission"),
-    "reader": ("def answer(q):\n    return open('{secret}').read()\n", "Permission"),
-    "lister": ("import os\ndef answer(q):\n    return os.listdir('{folder}')\n", "Permission"),
+    "writer": (
+        "def answer(q):\n    open('{outside}', 'w').write('x')\n    return 'done'\n",
+        "Error: [Errno ",
+    ),
+    "reader": ("def answer(q):\n    return open('{secret}').read()\n", "Error: [Errno "),
+    "lister": ("import os\ndef answer(q):\n    return os.listdir('{folder}')\n", "Error: [Errno "),
     "killer": ("import os\ndef answer(q):\n    os.kill(os.getppid(), 9)\n    return 'x'\n", "Permission"),
     "starter": ("import subprocess\ndef answer(q):\n    return subprocess.run(['id']).stdout\n", ""),
     "forger": (
         'import os\nos.write(1, b\'{{"i": 9, "answer": "7", "value": 1.0}}\\n[[[[\')\n'
         "def answer(q):\n    raise KeyError(q)\n",
-        "garbled",
+        "KeyError",
     ),
     "importer": ("import sharpen\ndef answer(q):\n    return sharpen.__file__\n", "ModuleNotFoundError"),
-    "leaver": ("import os\ndef answer(q):\n    os._exit(0)\n", "garbled"),
+    "leaver": ("import os\ndef answer(q):\n    os._exit(0)\n", "ended before"),
 }
 
 

@@ -18,6 +18,7 @@ from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
+from sharpen.report.write import write_report
 
 RECIPES = sorted(recipe_names())
 
@@ -38,6 +39,8 @@ def test_runs_and_survives_a_kill(name: str, tmp_path: Path) -> None:
     assert drive(name, killed, "torn:9")
     execute(small_spec(name), killed, StopAfter(None))
     assert contents(killed) == contents(calm)
+    written = write_report(calm)
+    assert "plot-test-scores" in written.file.read_text() and written.bytes < 1_500_000
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -25,7 +25,7 @@ from sharpen.curation.asked_again import Shown
 from sharpen.curation.gaps import gaps, improvements, single
 from sharpen.curation.pairs import Pair, Pairs, flipped, misjudged
 from sharpen.curation.refinements import Change
-from sharpen.experiment.rounds import warnings_of
+from sharpen.experiment.rounds import Steps, warnings_of
 from sharpen.judges.critics import (
     Asking,
     Consulting,
@@ -264,7 +264,10 @@ def test_warnings_are_shown_once_and_kept(tmp_path: Path) -> None:
         run.warn("mind [red]")
         run.scope("probe").warn("mind the gap")
         assert stream.getvalue().count("mind [red]") == shown
-        assert warnings_of(started) == ("warning (run): mind [red]", "warning (probe): mind the gap")
+        assert warnings_of(Steps.of(started)) == (
+            "warning (run): mind [red]",
+            "warning (probe): mind the gap",
+        )
         started.journal.close()
 
 

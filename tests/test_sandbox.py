@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.sandbox import landlock
 from sharpen.sandbox.folder import folder_with
-from sharpen.sandbox.process import Limits, Ran, Status, run_python
+from sharpen.sandbox.process import Hold, Level, Limits, Ran, Status, _yard, reached, run_python
 from sharpen.sandbox.walls import protections
+from sharpen.sandbox.warm import Kind
 
 pytestmark = pytest.mark.skipif(
     not all(wall.stands for wall in protections()), reason="this machine cannot hold foreign code"
@@ -30,6 +31,9 @@ SECRET = "the answer is 4711"
 def run(source: str | bytes, limits: Limits | None = None, **options: object) -> Ran:
     program = source.encode() if isinstance(source, str) else source
     return run_python({"main.py": program}, "main.py", limits=limits, **options)  # type: ignore[arg-type]
+
+
+WALLED = Hold(most=Level.WALLED)
 
 
 class Victim(NamedTuple):
@@ -159,7 +163,7 @@ CASES = [pytest.param(source, kind, id=name) for kind in EXPECTED for name, sour
 @pytest.mark.parametrize(("source", "kind"), CASES)
 def test_attacks(victim: Victim, source: str, kind: Expected) -> None:
     before = victim.state()
-    ran = run(victim.tell(source), kind.limits)
+    ran = run(victim.tell(source), kind.limits, hold=WALLED)
     assert ran.status == kind.status, ran
     assert ran.reason.startswith(kind.reason) and "\n" not in ran.reason and ran.reason
     assert len(ran.stdout) <= kind.limits.output and len(ran.stderr) <= kind.limits.output
@@ -193,7 +197,7 @@ print("end")
 
 
 def test_raw_system_calls() -> None:
-    assert run(RAW).stdout == "end\n"
+    assert run(RAW, hold=WALLED).stdout == "end\n"
 
 
 def test_modes_and_times_are_left_as_they_are(victim: Victim) -> None:
@@ -277,12 +281,13 @@ def test_kept_files_follow_no_link(victim: Victim, monkeypatch: pytest.MonkeyPat
             run_python({"main.py": b"", name: b""}, "main.py")
 
 
-def test_nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_nothing_stays_behind() -> None:
+    assert reached(WALLED) == Level.WALLED
     handles = os.listdir("/proc/self/fd")
     for name in ("thousands of folders", "locked folders", "output flood"):
-        assert run(AMOUNTS[name], Limits(entries=100)).status == Status.STOPPED
-    assert not list(tmp_path.iterdir())
+        assert run(AMOUNTS[name], Limits(entries=100), hold=WALLED).status == Status.STOPPED
+    [server] = _yard(os.getpid()).idle(Kind(Level.WALLED))
+    assert not list(server.home.iterdir())
     assert os.listdir("/proc/self/fd") == handles
     assert run("print(6 * 7)").stdout == "42\n"
 
@@ -293,11 +298,15 @@ def test_a_program_dies_with_us(tmp_path: Path) -> None:
         "run_python({'m.py': b'import time\\ntime.sleep(600)'}, 'm.py', limits=Limits(seconds=600))"
     )
     ours = subprocess.Popen([sys.executable, "-c", source], env={**os.environ, "TMPDIR": str(tmp_path)})
-    children = Path(f"/proc/{ours.pid}/task/{ours.pid}/children")
-    [program] = _until(lambda: [int(pid) for pid in children.read_text().split() if _sleeps(int(pid))])
+    [program] = _until(lambda: [pid for pid in _descendants(ours.pid) if _sleeps(pid)])
     ours.kill()
     ours.wait()
     _until(lambda: not _sleeps(program))
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [one for child in children for one in (child, *_descendants(child))]
 
 
 def _sleeps(pid: int) -> bool:
@@ -324,12 +333,14 @@ def test_any_bytes(program: bytes) -> None:
 
 
 def test_without_a_wall_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    _yard(os.getpid()).clear()
     monkeypatch.setattr(landlock, "version", lambda: 0)
     with pytest.raises(Unavailable, match="Landlock"):
         run("print(1)")
 
 
 def test_a_launch_that_fails_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    _yard(os.getpid()).clear()
     monkeypatch.setattr("sharpen.sandbox.seccomp.program", lambda name: b"\xff" * 8)
     with pytest.raises(Unavailable, match="did not start"):
         run("print(1)")

@@ -35,12 +35,12 @@ class Seat:
     turns: list[Turn] = field(default_factory=list)
     stop: Stop = Stop.END
 
-    def show(self, model: Any, text: str) -> None:
-        """Append what the role is shown before its move."""
+    def show(self, model: Any, text: str, author: Author = Author.ENVIRONMENT) -> None:
+        """Append what the role is shown before its move; what stands first is the template's."""
         self.messages = (*self.messages, Message(role=Role.USER, content=text))
         shown = self._shown(model, text)
-        author = Author.ENVIRONMENT if self.turns else Author.TEMPLATE
-        self.turns.append(Turn(author=author, text=shown, token_ids=self._ids(model, shown)))
+        who = author if self.turns else Author.TEMPLATE
+        self.turns.append(Turn(author=who, text=shown, token_ids=self._ids(model, shown)))
 
     def _shown(self, model: Any, text: str) -> str:
         """The text that stands between the trace so far and the role's next words."""
@@ -128,7 +128,7 @@ class Episodes:
         for episode, _, seat in group:
             view = episode.world.view()
             assert view is not None
-            seat.show(model, view.text)
+            seat.show(model, view.text, view.author)
         how = decoding._replace(stop=decoding.stop or player.prompt.stop)
         with self.stage.stopwatch:
             load_policy(model, player, self.stage.store)

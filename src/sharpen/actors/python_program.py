@@ -57,5 +57,9 @@ def _attempt(policy: Policy, job: Job, said: Said) -> Attempt:
         turns=(Turn(author=Author.POLICY, text=said.answer),),
         round=job.round,
         steps=1,
-        outcome={"failed": float(not said.answer), **({"failure": said.reason} if said.reason else {})},
+        outcome={
+            "failed": float(not said.answer),
+            "held": said.level,
+            **({"failure": said.reason} if said.reason else {}),
+        },
     )

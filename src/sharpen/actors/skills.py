@@ -92,6 +92,7 @@ def _attempt(policy: Policy, library: Library, job: Job, trail: Sequence[tuple[s
     outcome: dict[str, JsonValue] = {
         "skill": name,
         "failed": float(not said.answer),
+        "held": said.level,
         "learned": float(bool(skill and skill.writes)),
     }
     if not said.answer:

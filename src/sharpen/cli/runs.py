@@ -98,23 +98,36 @@ def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], js
 
     if fork and sink:
         raise BadInput("sink", sink[0], "cannot follow a fork", remedy="give the new run an --out of its own")
-    result = _displayed(folder, json, lambda live: execute(spec, folder, live, fork=fork), sink)
+    result = _displayed(
+        folder,
+        json,
+        lambda live: execute(spec, folder, live, fork=fork),
+        sinks=sink,
+        limits=spec.budget,
+    )
     _print(result, folder, json)
 
 
 def _displayed(
-    folder: Path, json: bool, work: Callable[[Listener], Result], sinks: Sequence[str] = ()
+    folder: Path,
+    json: bool,
+    work: Callable[[Listener], Result],
+    *,
+    sinks: Sequence[str],
+    limits: Budget | None,
 ) -> Result:
     """Do the work with progress shown, on standard error if standard output is for JSON."""
     from rich.console import Console
 
+    from sharpen.core.journal import read_rows
     from sharpen.report.live import Live
     from sharpen.report.sinks.follow import asked_for, following
 
     console = Console(stderr=json, soft_wrap=True)
     asked = asked_for(sinks)
     console.print(f"run folder {folder}", highlight=False)
-    with following(folder, asked, console.print), Live(console) as live:
+    begun = read_rows(folder) if (folder / "journal.sqlite").is_file() else ()
+    with following(folder, asked, console.print), Live(console, limits, begun) as live:
         result = work(live)
         live.close()
     return result
@@ -152,6 +165,7 @@ def resume(
     budget: str = "",
     repair: Flag = False,
     sink: tuple[str, ...] = (),
+    executor: str = "local",
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed, or ran out of budget.
@@ -166,11 +180,19 @@ def resume(
         Compute stored files again that are missing or damaged.
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
+    executor
+        Where judges run: local, ray, or ray:ADDRESS.
     """
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
-    result = _displayed(folder, json, lambda live: go_on(folder, live, budget=limits, repair=repair), sink)
+    result = _displayed(
+        folder,
+        json,
+        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor),
+        sinks=sink,
+        limits=limits,
+    )
     _print(result, folder, json)
 
 
@@ -183,18 +205,27 @@ def runs(*, folder: Path = RUNS, json: Json = False) -> None:
         Where the runs are.
     """
     from sharpen.experiment.show import list_runs
+    from sharpen.ui.holders import Holders
 
-    found = list_runs(folder)
+    holders = Holders()
+    found = [
+        run.model_copy(update={"state": "running"}) if holders.of(Path(run.folder)) else run
+        for run in list_runs(folder)
+    ]
     if json:
         print_json(found)
     elif found:
-        print_pairs([(item.folder, item.line()) for item in found])
+        from rich.console import Console
+
+        from sharpen.report.listing import print_runs
+
+        print_runs(Console(), found)
     else:
         sys.stdout.write(f"no runs in {folder}; `sharpen quickstart` makes two\n")
 
 
 def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, json: Json = False) -> None:
-    """Show a run's result, or every attempt or search tree of a task in it.
+    """Show a run's result, or its rounds so far, or every attempt or search tree of a task in it.
 
     Parameters
     ----------
@@ -208,6 +239,8 @@ def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, j
     from rich.console import Console
 
     from sharpen.experiment.show import attempts_of, read_result, trees_of
+    from sharpen.report.history import read_history
+    from sharpen.report.listing import print_unfinished
     from sharpen.report.summary import print_attempts
     from sharpen.report.trees import print_trees
 
@@ -225,7 +258,10 @@ def show(folder: Path, /, *, task: str | None = None, tree: str | None = None, j
         else:
             print_attempts(Console(), shown)
         return
-    _print(read_result(folder), folder, json)
+    if json or (folder / "result.json").is_file():
+        _print(read_result(folder), folder, json)
+    else:
+        print_unfinished(Console(), read_history(folder))
 
 
 def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Json = False) -> None:
@@ -254,7 +290,9 @@ def quickstart(*, model: str = "tiny", seed: int = 0, out: Path = RUNS, json: Js
     results: dict[Path, Result] = {}
     for name, spec in specs.items():
         folder = out / f"quickstart-{name}"
-        results[folder] = _displayed(folder, json, partial(execute, spec, folder, fork=True))
+        results[folder] = _displayed(
+            folder, json, partial(execute, spec, folder, fork=True), sinks=(), limits=None
+        )
     if json:
         print_json(list(results.values()))
     else:

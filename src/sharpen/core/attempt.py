@@ -43,6 +43,8 @@ class Stop(StrEnum):
     END = "end"
     STOP_TEXT = "stop_text"
     LENGTH = "length"
+    FAILED = "failed"
+    """The model gave no answer: its endpoint failed for good, or refused. What it is worth is unknown."""
 
 
 class Turn(Record):

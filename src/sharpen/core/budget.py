@@ -47,14 +47,26 @@ class Meter:
 
 
 class Timing(Record):
-    """Wall-clock use; never part of a hash."""
+    """Use that may differ from one run to an equal one: time and money; never part of a hash."""
 
     seconds: float = 0.0
     model_seconds: float = 0.0
+    dollars: float | None = 0.0
+    """None if something was paid for at a price that nobody gave."""
 
     def __add__(self, other: Timing) -> Timing:
+        known = self.dollars is not None and other.dollars is not None
         return Timing(
-            seconds=self.seconds + other.seconds, model_seconds=self.model_seconds + other.model_seconds
+            seconds=self.seconds + other.seconds,
+            model_seconds=self.model_seconds + other.model_seconds,
+            dollars=(self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+        )
+
+    def __sub__(self, other: Timing) -> Timing:
+        return self + Timing(
+            seconds=-other.seconds,
+            model_seconds=-other.model_seconds,
+            dollars=None if other.dollars is None else -other.dollars,
         )
 
 
@@ -67,6 +79,7 @@ class Budget(Record):
     judge_calls: float | None = Field(default=None, gt=0)
     environment_steps: float | None = Field(default=None, gt=0)
     seconds: float | None = Field(default=None, gt=0)
+    dollars: float | None = Field(default=None, gt=0)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -82,9 +95,12 @@ class Budget(Record):
         return cls(**limits)
 
     def check(self, usage: Usage, timing: Timing) -> None:
-        """Raise BudgetExhausted if any meter has reached its limit."""
-        used = {**usage.model_dump(), "seconds": timing.seconds}
+        """Raise BudgetExhausted if any meter has reached its limit; BadInput for money of unknown amount."""
+        used = {**usage.model_dump(), "seconds": timing.seconds, "dollars": timing.dollars}
         for meter, limit in self.model_dump(exclude_none=True).items():
+            if used[meter] is None:
+                remedy = "give the prices: --price in=DOLLARS,out=DOLLARS, per million tokens"
+                raise BadInput("budget", f"{meter}={limit:g}", "it is not known what is spent", remedy=remedy)
             if used[meter] >= limit:
                 raise BudgetExhausted(meter, used[meter], limit)
 

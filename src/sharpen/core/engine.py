@@ -13,7 +13,7 @@ from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage
 from sharpen.core.errors import BadInput, Mismatch
-from sharpen.core.gate import GateRule
+from sharpen.core.gate import GateRule, Spending
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.past import Past
 from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
@@ -21,6 +21,7 @@ from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
 from sharpen.core.verdict import Verdict
+from sharpen.core.watch import Watcher
 
 Read = Callable[[str], bytes]
 """SHA-256 of a stored file -> its bytes."""
@@ -77,6 +78,15 @@ class Decoder(Protocol):
         """Text of tokens, without special tokens."""
 
 
+@runtime_checkable
+class Priced(Protocol):
+    """A model that is paid for."""
+
+    @property
+    def dollars(self) -> float | None:
+        """What was spent on it so far; None if that is unknown."""
+
+
 class Listener(Protocol):
     """Hears of progress, to show it."""
 
@@ -124,6 +134,8 @@ class Engine:
     test_temperature: float = 0.0
     """At which policies are scored."""
     gate: GateRule = field(default_factory=GateRule)
+    spending: Spending = field(default_factory=Spending)
+    """Where the sequential test of the gates stands; it follows from the reports in the journal."""
     budget: Budget = field(default_factory=Budget)
     chunk_rows: int = 256
     """Attempts per journal row; batch shapes follow from it, so it is part of a run's identity."""
@@ -140,6 +152,8 @@ class Engine:
     """A run whose model work is taken over where it is the same; its use is charged, its time is not."""
     workflows: dict[Workflow, Procedure] = field(default_factory=dict)
     """The procedures that policies of this run name."""
+    watchers: Sequence[Watcher] = ()
+    """They warn through the scope of what they see."""
 
     def __post_init__(self) -> None:
         self._timed = Timing()
@@ -151,7 +165,7 @@ class Engine:
 
     def _charge(self, entry: Entry, wall: Wall) -> None:
         usage, timing = self.used[entry.purpose]
-        spent = Timing(seconds=wall.seconds, model_seconds=wall.model_seconds)
+        spent = wall.timing
         self._timed = self._timed + spent
         self.used[entry.purpose] = (usage + entry.usage, timing + spent)
 
@@ -192,12 +206,9 @@ class Engine:
     def _record(self, key: str, verb: str, inputs: str, purpose: Purpose, compute: Callable[[], Done]) -> Any:
         if purpose is Purpose.METHOD:
             self.budget.check(*self.used[purpose])
-        start, model_start, inner = time.perf_counter(), self.stopwatch.seconds, self._timed
+        start, inner = self._clock(), self._timed
         done = compute()
-        nested = Timing(
-            seconds=self._timed.seconds - inner.seconds,
-            model_seconds=self._timed.model_seconds - inner.model_seconds,
-        )
+        own = self._clock() - start - (self._timed - inner)
         entry = Entry(
             key=key,
             verb=verb,
@@ -207,17 +218,21 @@ class Engine:
             usage=done.usage,
             purpose=purpose,
         )
-        now = time.perf_counter()
-        wall = Wall(
-            session=self.session,
-            elapsed=now - self.started,
-            seconds=now - start - nested.seconds,
-            model_seconds=self.stopwatch.seconds - model_start - nested.model_seconds,
-        )
+        elapsed = time.perf_counter() - self.started
+        wall = Wall(session=self.session, elapsed=elapsed, **dict(own))
         self.journal.append(entry, wall)
         self._charge(entry, wall)
         self.listener.finished(entry, wall, done.result, replayed=False)
         return done.result
+
+    def _clock(self) -> Timing:
+        """Time and money so far, in this process."""
+        paid = [model.dollars for model in self.models.values() if isinstance(model, Priced)]
+        return Timing(
+            seconds=time.perf_counter(),
+            model_seconds=self.stopwatch.seconds,
+            dollars=None if None in paid else sum(each for each in paid if each is not None),
+        )
 
     def _recompute(self, entry: Entry, compute: Callable[[], Done]) -> None:
         done = compute()

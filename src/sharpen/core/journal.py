@@ -1,7 +1,7 @@
 """The append-only truth of a run: one SQLite row per finished piece of work, chained by hash.
 
-The hash of a row covers its whole body and the hash before it; only `wall` (times) stands outside.
-Two runs that did the same work have equal bodies and hashes, byte for byte.
+The hash of a row covers its whole body and the hash before it; only `wall` (times) stands outside and has a
+seal of its own. Two runs that did the same work have equal bodies and hashes, byte for byte.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from typing import IO, NamedTuple
 from pydantic import ValidationError
 
 from sharpen.core.artifact import cannot_write, disk_errors
-from sharpen.core.budget import Purpose, Usage
+from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.errors import Busy, Damaged
 from sharpen.core.records import Record, canonical, decode
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS rows (
     seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL, hash TEXT NOT NULL,
     wall TEXT NOT NULL)"""
+
+SEAL = "#"
+"""Stands between times and their seal; journals of before there were seals have neither."""
 
 
 class Entry(Record):
@@ -44,12 +47,19 @@ class Entry(Record):
 
 
 class Wall(Record):
-    """Times of a row: seconds of work, of which in the model, and since its process began."""
+    """Times of a row: seconds of work, of which in the model, and since its process began; and its price."""
 
     session: str
     elapsed: float
     seconds: float
     model_seconds: float
+    dollars: float | None = 0.0
+    """None if it is not known."""
+
+    @property
+    def timing(self) -> Timing:
+        """What the row took."""
+        return Timing(seconds=self.seconds, model_seconds=self.model_seconds, dollars=self.dollars)
 
 
 class Row(NamedTuple):
@@ -80,8 +90,9 @@ class Journal:
 
     def get(self, key: str) -> Row | None:
         """The row of a step, if the step is finished."""
-        found = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,)).fetchone()
-        return _row(self._path, *found) if found else None
+        with _sqlite_errors(self._path):
+            [*found] = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,))
+        return read_row(self._path, *found[0]) if found else None
 
     def append(self, entry: Entry, wall: Wall) -> None:
         """Add a finished step; it is on disk when this returns."""
@@ -90,13 +101,14 @@ class Journal:
         with _sqlite_errors(self._path), self._database:
             self._database.execute(
                 "INSERT INTO rows (key, body, hash, wall) VALUES (?, ?, ?, ?)",
-                (entry.key, body, chained, canonical(wall).decode()),
+                (entry.key, body, chained, _sealed(wall, chained)),
             )
         self._head = chained
 
     def __iter__(self) -> Iterator[Row]:
-        for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-            yield _row(self._path, *found)
+        with _sqlite_errors(self._path):
+            for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
+                yield read_row(self._path, *found)
 
     def close(self) -> None:
         """Close the file and let other processes in."""
@@ -113,7 +125,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
         # A process that ended while it made the file has left one without the table.
         if database.execute("SELECT name FROM sqlite_master WHERE name = 'rows'").fetchone():
             for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
-                yield _row(path, *found)
+                yield read_row(path, *found)
 
 
 def head_of(folder: Path) -> str:
@@ -122,11 +134,28 @@ def head_of(folder: Path) -> str:
     return last.hash if last else ""
 
 
-def _row(path: Path, body: str, wall: str, chained: str) -> Row:
+def read_row(path: Path, body: object, wall: object, chained: object) -> Row:
+    """A row from its columns, with its times held against their seal; Damaged if anything is wrong.
+
+    Damage can turn any column into any type of SQLite's.
+    """
+    times, mark, seal = str(wall).partition(SEAL)
     try:
-        return Row(decode(Entry, body.encode()), decode(Wall, wall.encode()), chained)
-    except ValidationError:
-        raise _damaged(path, f"the row with hash {chained[:12]} cannot be read") from None
+        row = Row(decode(Entry, str(body).encode()), decode(Wall, times.encode()), str(chained))
+    except (ValidationError, UnicodeEncodeError):
+        raise _damaged(path, f"the row with hash {str(chained)[:12]} cannot be read") from None
+    if mark and seal != _seal(times, row.hash):
+        raise _damaged(path, f"the times of the row with hash {row.hash[:12]} were changed")
+    return row
+
+
+def _sealed(wall: Wall, chained: str) -> str:
+    times = canonical(wall).decode()
+    return f"{times}{SEAL}{_seal(times, chained)}"
+
+
+def _seal(times: str, chained: str) -> str:
+    return hashlib.sha256(f"{chained}\n{times}".encode()).hexdigest()[:16]
 
 
 def _chain(previous: str, body: str) -> str:
@@ -161,11 +190,17 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _verify(path: Path, database: sqlite3.Connection) -> str:
+    """Hash of the last row, after checking every row and that the index of keys finds every one."""
     head = ""
     with _sqlite_errors(path):
-        for seq, key, body, chained in database.execute("SELECT seq, key, body, hash FROM rows ORDER BY seq"):
+        [(found,)] = database.execute("PRAGMA integrity_check(1)")
+        if found != "ok":
+            raise _damaged(path, " ".join(str(found).split()))
+        for seq, key, body, chained, wall in database.execute(
+            "SELECT seq, key, body, hash, wall FROM rows ORDER BY seq"
+        ):
             head = _chain(head, body)
-            if head != chained or decode(Entry, body.encode()).key != key:
+            if head != chained or read_row(path, body, wall, chained).entry.key != key:
                 raise _damaged(path, f"row {seq} does not match its hash")
     return head
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -36,7 +37,13 @@ def decode(kind: type[T], data: bytes) -> T: ...
 def decode(kind: Any, data: bytes) -> Any: ...
 def decode(kind: Any, data: bytes) -> Any:
     """Read a value of type `kind` (any annotation) back from its bytes."""
-    return TypeAdapter(kind).validate_json(data)
+    return _adapter(kind).validate_json(data)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once per kind: making one takes longer than reading a row."""
+    return TypeAdapter(kind)
 
 
 def canonical(value: Any) -> bytes:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sharpen.core.artifact import Artifact
-from sharpen.core.attempt import Attempt, Author, Turn, own_tokens, own_turns, parted
+from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Decoder, Done, Engine, Extracting, Judging, ModelJudge, Verifier
 from sharpen.core.errors import BadInput
@@ -27,11 +27,17 @@ from sharpen.core.records import Record, digest
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
 from sharpen.core.updater import Updated, Updater, Workbench
-from sharpen.core.verdict import Verdict, value_of
+from sharpen.core.verdict import Error, Verdict, value_of
+from sharpen.core.watch import Judged
 
 T = TypeVar("T")
 P = ParamSpec("P")
 C = TypeVar("C", bound=Record)
+_NO_ANSWER = Error(kind="no answer", detail="the model's endpoint failed or refused")
+
+
+EVALUATIONS = "evaluate/"
+"""What the keys of all evaluations begin with: work on held-out tasks by right."""
 
 
 class Scores(NamedTuple):
@@ -51,6 +57,7 @@ class Scope:
         self._path = path
         self._purpose = purpose
         self._counts: Counter[str] = Counter()
+        self._judged: list[Judged] = []
         self.round = round
 
     def scope(self, name: str, *, purpose: Purpose | None = None) -> Scope:
@@ -61,7 +68,11 @@ class Scope:
         """Scopes of the rounds 1 to `count`."""
         loop = self._key("round")
         for number in range(1, count + 1):
-            yield Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+            it = Scope(self._engine, f"{loop}.{number}", round=number, purpose=self._purpose)
+            yield it
+            if not self._path:
+                for watcher in self._engine.watchers:
+                    watcher.round_ended(it, it._judged)
 
     def _key(self, verb: str) -> str:
         self._counts[verb] += 1
@@ -142,6 +153,10 @@ class Scope:
                 partial(_act, engine.actor, policy, jobs, how),
             )
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
+        made_here = self._purpose in (Purpose.METHOD, Purpose.PREPARATION)
+        if made_here and not self._path.startswith(EVALUATIONS):
+            for watcher in engine.watchers:
+                watcher.attempted(self, tasks)
         return tuple(attempts)
 
     def go_on(
@@ -232,11 +247,12 @@ class Scope:
             verdicts += engine.step(
                 f"{key}/{number}",
                 "judge",
-                [judge.fingerprint, [(a.task, a.response, a.outcome, a.files) for a in part]],
+                [judge.fingerprint, [_judged_by(a) for a in part]],
                 tuple[Verdict, ...],
                 self._purpose,
                 partial(_judge, judge, pairs, engine),
             )
+        self._judged.append(Judged(attempts, verdicts, tasks))
         return tuple(verdicts)
 
     def answers(self, attempts: Sequence[Attempt]) -> tuple[str | None, ...]:
@@ -297,10 +313,15 @@ class Scope:
         inputs = [updater.fingerprint, policy.version, _summary(batch)]
         updated: Updated = engine.step(key, "update", inputs, Updated, self._purpose, compute)
         shutil.rmtree(scratch, ignore_errors=True)
+        for watcher in engine.watchers:
+            watcher.updated(self, updated.policy)
         return updated.policy
 
     def gate(self, candidate: Policy, *, incumbent: Policy, tasks: Sequence[Task]) -> Policy:
-        """Compare on validation tasks; return the policy that goes on. What is returned last is kept."""
+        """Compare on validation tasks; return the policy that goes on. What is returned last is kept.
+
+        All comparisons of a run share one level; see sharpen.core.gate.
+        """
         engine = self._engine
         measured = Purpose.METHOD if engine.gate.mode is GateMode.ENFORCE else Purpose.EVALUATION
         old, new = (
@@ -310,11 +331,16 @@ class Scope:
         report: GateReport = engine.step(
             self._key("gate"),
             "gate",
-            [engine.gate, versions, old.values, new.values],
+            [engine.gate, versions, old.values, new.values, engine.spending],
             GateReport,
             measured,
-            lambda: Done(engine.gate.decide(old.values, new.values, versions=versions)),
+            lambda: Done(
+                engine.gate.decide(old.values, new.values, versions=versions, spent=engine.spending)
+            ),
         )
+        engine.spending = report.spending
+        for watcher in engine.watchers:
+            watcher.gated(self, old, new, tasks)
         engine.incumbent = candidate if report.adopted else incumbent
         return engine.incumbent
 
@@ -333,7 +359,7 @@ class Scope:
 
         A policy's score on a named set is computed once per run.
         """
-        place = Scope(self._engine, f"evaluate/{name}/{policy.version}", purpose=purpose)
+        place = Scope(self._engine, f"{EVALUATIONS}{name}/{policy.version}", purpose=purpose)
         attempts = place.attempt(policy, tasks, temperature=self._engine.test_temperature)
         verdicts = place.judge(attempts, tasks)
         return Scores(tuple(value_of(verdict) for verdict in verdicts), attempts, verdicts)
@@ -383,13 +409,28 @@ def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Do
     return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))
 
 
+def _judged_by(attempt: Attempt) -> tuple[object, ...]:
+    """What the verdict on an attempt depends on."""
+    failed = (attempt.stop,) if attempt.stop is Stop.FAILED else ()
+    return (attempt.task, attempt.response, attempt.outcome, attempt.files, *failed)
+
+
 def _judge(judge: Verifier | ModelJudge, pairs: Sequence[tuple[Task, Attempt]], engine: Engine) -> Done:
-    calls = Usage(judge_calls=len(pairs))
+    calls = Usage(judge_calls=sum(attempt.stop is not Stop.FAILED for _, attempt in pairs))
     if isinstance(judge, ModelJudge):
         judging = Judging(engine.models, engine.store, engine.stopwatch)
-        judged = judge.judge_by(judging, pairs)
-        return Done(tuple(judged), calls + judging.meter.used)
-    return Done(tuple(judge.judge(pairs, engine.store.get)), calls)
+        verdicts = where_answered(pairs, partial(judge.judge_by, judging))
+        return Done(verdicts, calls + judging.meter.used)
+    return Done(where_answered(pairs, lambda answered: judge.judge(answered, engine.store.get)), calls)
+
+
+def where_answered(
+    pairs: Sequence[tuple[Task, Attempt]],
+    judge: Callable[[Sequence[tuple[Task, Attempt]]], Sequence[Verdict]],
+) -> tuple[Verdict, ...]:
+    """Verdicts in order; of an attempt that the model gave no answer to, nothing is known."""
+    judged = iter(judge([pair for pair in pairs if pair[1].stop is not Stop.FAILED]))
+    return tuple(_NO_ANSWER if attempt.stop is Stop.FAILED else next(judged) for _, attempt in pairs)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

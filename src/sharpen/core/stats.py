@@ -9,7 +9,7 @@ equal data give equal numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb, isfinite, sqrt
+from math import comb, exp, fsum, isfinite, log, log1p, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from sharpen.core.errors import BadInput
@@ -126,6 +126,31 @@ def paired_delta(
         ties=len(pairs) - wins - losses,
         coverage=len(pairs) / len(before) if before else 0.0,
     )
+
+
+BETS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
+"""Shares of the wealth that are staked on a gain; each has a seventh of the wealth to begin with."""
+
+
+def no_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    """P-value of the hypothesis that the mean of `after` is not above that of `before`; scores lie in [0, 1].
+
+    Valid for any distribution of the scores and any number of independent tasks. 0/1 scores: the exact sign
+    test. Graded ones: one over the final wealth of a bettor on gains, the mean over bets b of the products of
+    1 + b g_i, which is at most 1 on average under the hypothesis and reaches 1 / p with a chance of at most
+    p (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", arXiv 2010.09686).
+    The sign-flip test of `paired_delta` takes gains for symmetric; many small gains with a few great losses
+    are not. Raises ValueError if the lengths differ, BadInput for a score that is not finite.
+    """
+    old, new = _finite(list(before)), _finite(list(after))
+    gains = [a - b for b, a in zip(old, new, strict=True)]
+    if not any(gains):
+        return 1.0
+    if _binary(old) and _binary(new):
+        return _sign_test(sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)).greater
+    logs = [fsum(log1p(bet * gain) for gain in gains) for bet in BETS]
+    wealth = max(logs) + log(fsum(exp(each - max(logs)) for each in logs) / len(BETS))
+    return exp(-max(0.0, wealth))
 
 
 def crossed_interval(rows: Sequence[Sequence[float]], *, level: float = LEVEL) -> Interval:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from enum import StrEnum
 from functools import cached_property
+from typing import TypeVar
 
 from pydantic import Field, JsonValue
 
 from sharpen.core.errors import BadInput, Sealed
 from sharpen.core.records import Record, digest
+
+T = TypeVar("T")
 
 SINGLE_TURN = "single_turn"
 """The actor of tasks that are answered in one go."""
@@ -124,18 +128,20 @@ class TaskSet:
         self.val = tuple(val)
         self.verifier = verifier
         self.notes = tuple(notes)
-        self._test = tuple(test)
+        self._test: tuple[Task, ...] | None = tuple(test)
         self._opened = False
+        self.sizes = {"train": len(self.train), "val": len(self.val), "test": len(self._test)}
+        """Number of tasks of each split; counting does not open the test split."""
         for split, tasks in (("train", self.train), ("val", self.val), ("test", self._test)):
             if not tasks:
                 raise BadInput(
                     split, name, "this split has no tasks", remedy=f"ask for at least one {split} task"
                 )
-        self._refuse_overlap()
+        self._refuse_overlap(self._test)
 
-    def _refuse_overlap(self) -> None:
+    def _refuse_overlap(self, test: Sequence[Task]) -> None:
         seen: dict[str, str] = {}
-        for split, tasks in (("train", self.train), ("val", self.val), ("test", self._test)):
+        for split, tasks in (("train", self.train), ("val", self.val), ("test", test)):
             for task in tasks:
                 if seen.setdefault(task.key, split) != split:
                     raise BadInput(
@@ -148,12 +154,7 @@ class TaskSet:
     @cached_property
     def fingerprint(self) -> str:
         """Content hash of all three splits, in order."""
-        return digest([[task.key for task in part] for part in (self.train, self.val, self._test)])
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of tasks of each split; counting does not open the test split."""
-        return {"train": len(self.train), "val": len(self.val), "test": len(self._test)}
+        return digest([[task.key for task in part] for part in (self.train, self.val, self._held())])
 
     @property
     def test(self) -> tuple[Task, ...]:
@@ -166,15 +167,40 @@ class TaskSet:
             self.name,
             train=self.train[count:],
             val=self.val,
-            test=self._test,
+            test=self._held(),
             verifier=self.verifier,
             actor=self.actor,
             notes=self.notes,
         )
 
+    def noted(self, *notes: str) -> TaskSet:
+        """The same set with more to say of how it was made."""
+        more = copy(self)
+        more.notes = (*self.notes, *notes)
+        return more
+
+    def sealed(self) -> TaskSet:
+        """The same set without its test tasks, for recipes: whatever is called, they are not there."""
+        _ = self.fingerprint
+        closed = copy(self)
+        closed._test = None
+        return closed
+
+    def held_out(self, look: Callable[[tuple[Task, ...], tuple[Task, ...]], T]) -> T:
+        """What a check makes of the val and test tasks before work starts. Sealed where a recipe asks."""
+        return look(self.val, self._held())
+
+    def _held(self) -> tuple[Task, ...]:
+        if self._test is None:
+            raise Sealed(
+                "recipes have no test split", remedy="use tasks.val; the report opens the test split"
+            )
+        return self._test
+
     def open_test(self) -> tuple[Task, ...]:
-        """Hand the test split out; a second call raises Sealed."""
+        """Hand the test split out; a second call raises Sealed, as any call does on what a recipe gets."""
+        test = self._held()
         if self._opened:
             raise Sealed("the test split was opened before", remedy="start a new run to test again")
         self._opened = True
-        return self._test
+        return test

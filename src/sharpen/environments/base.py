@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from pydantic import Field, JsonValue
 
 from sharpen.core import plugins
+from sharpen.core.attempt import Author
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 
@@ -26,6 +27,8 @@ class View(NamedTuple):
 
     role: str
     text: str
+    author: Author = Author.ENVIRONMENT
+    """Who speaks: the environment, or a tool that it hands on; neither carries loss."""
 
 
 class Outcome(Record):

@@ -1,62 +1,29 @@
 """Warm worker processes with a deadline per item, for judges that may hang, crash or eat memory.
 
 Workers come from a fork server (or are spawned where there is none), so nothing the caller has loaded,
-such as torch, is ever forked. Items travel in chunks. A chunk that does not come back whole is done again
-item by item, so that a hung or crashed item costs only itself.
+such as torch, is ever forked. Items travel in chunks, results one by one: a hung item costs its deadline, a
+crashed one its worker, and the rest of its chunk goes to another.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import TimeoutError as DeadlineError
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from sharpen.executors.worker import Loss as Loss
+from sharpen.executors.worker import Lost as Lost
+from sharpen.executors.worker import Value as Value
+from sharpen.executors.worker import Worker
 
 A = TypeVar("A")
 R = TypeVar("R")
-
-DETAIL = 300
-"""Most characters of an error message that are kept."""
-MEMORY = 4 << 30
-"""Bytes of data a worker may hold before it gets a MemoryError."""
-PATIENCE = 60.0
-"""Seconds beyond all deadlines after which the workers are given up and started anew."""
-
-
-class Loss(StrEnum):
-    """Why an item has no value."""
-
-    RAISED = "raised"
-    """The function raised."""
-    TIMEOUT = "timeout"
-    """The function was stopped at its deadline."""
-    CRASH = "crash"
-    """The process ended while it held the item."""
-
-
-@dataclass(frozen=True)
-class Value(Generic[R]):
-    """What the function returned."""
-
-    value: R
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The item has no value."""
-
-    loss: Loss
-    detail: str = ""
 
 
 class JudgePool:
@@ -69,9 +36,10 @@ class JudgePool:
         """`preload` names modules that the fork server imports once, for fast starts of workers."""
         self.proven: set[str] = set()
         """Fingerprints of the verifiers whose own cases have passed."""
-        self._workers = workers
-        self._preload = preload
-        self._pool: ProcessPool | None = None
+        self.preload = list(preload)
+        """May grow until the first worker is started."""
+        self._size = workers
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> JudgePool:
         return self
@@ -81,110 +49,103 @@ class JudgePool:
 
     def close(self) -> None:
         """End the workers, whatever they are doing; the pool starts new ones if it is used again."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
+        for worker in self._workers:
+            worker.kill()
+        self._workers = []
+
+    @property
+    def processes(self) -> list[int]:
+        """Numbers of the worker processes there are."""
+        return [worker.pid for worker in self._workers]
 
     def map(
         self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int = 16
     ) -> list[Value[R] | Lost]:
-        """Apply the function to every item, at most `deadline` seconds each; results in item order.
-
-        The deadline also bounds a whole chunk; items of a chunk that runs over it are done again, each
-        on its own, and only then counted as lost.
-        """
-        chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
-        results: list[Value[R] | Lost] = []
-        for part, done in zip(chunks, self._try(function, chunks, deadline), strict=True):
-            results += done if isinstance(done, list) else self._singly(function, part, deadline)
-        return results
-
-    def _singly(
-        self, function: Callable[[A], R], items: Sequence[A], deadline: float
-    ) -> list[Value[R] | Lost]:
-        """Every item in a message of its own; one that was under way when all workers fell runs alone."""
-        results: list[Value[R] | Lost] = []
-        singles = [[item] for item in items]
-        for single, first in zip(singles, self._try(function, singles, deadline), strict=True):
-            [done] = [first] if first is not None else self._try(function, [single], deadline)
-            results.append(done[0] if isinstance(done, list) else done or Lost(Loss.CRASH))
-        return results
-
-    def _try(
-        self, function: Callable[[A], R], chunks: Sequence[Sequence[A]], deadline: float
-    ) -> list[list[Value[R] | Lost] | Lost | None]:
-        pool = self._running()
-        futures = [
-            pool.schedule(_work, args=(function, list(chunk), deadline), timeout=deadline) for chunk in chunks
-        ]
-        longest = len(chunks) * (deadline + 1) + PATIENCE
-        return [self._collect(future, longest) for future in futures]
-
-    def _collect(
-        self, future: ProcessFuture[list[Value[R] | Lost]], longest: float
-    ) -> list[Value[R] | Lost] | Lost | None:
-        """The chunk's results, or why it was lost; None if that cannot be pinned on this chunk."""
+        """Apply the function to every item, at most `deadline` seconds each; results in item order."""
+        work = _Work(function, items, deadline, chunk)
         try:
-            results: list[Value[R] | Lost] = future.result(timeout=longest)
-        except ProcessExpired as error:
-            return Lost(Loss.CRASH, f"the worker process ended with status {error.exitcode}")
-        except (DeadlineError, BrokenProcessPool):
-            if future.done() and isinstance(future.exception(), DeadlineError):
-                return Lost(Loss.TIMEOUT)
+            while work.left:
+                self._hand_out(work)
+                self._collect(work)
+        except BaseException:
+            # What workers still do must not be taken for results of the next call.
             self.close()
-            return None
-        return results
+            raise
+        return work.results
 
-    def _running(self) -> ProcessPool:
-        if self._pool is not None and not self._pool.active:
-            self.close()
-        if self._pool is None:
-            self._pool = ProcessPool(
-                max_workers=self._workers, initializer=_prepare, context=process_context(self._preload)
-            )
-        return self._pool
+    def _hand_out(self, work: _Work[A, R]) -> None:
+        """Give every idle worker a chunk, as long as there are any."""
+        idle = [worker for worker in self._workers if not worker.places]
+        while work.chunks and (idle or len(self._workers) < self._size):
+            worker = idle.pop() if idle else self._start()
+            places = work.chunks.popleft()
+            items = [work.items[place] for place in places]
+            try:
+                worker.give(work.function, items, list(places), work.deadline)
+            except OSError:
+                # It ended while it had nothing to do; nothing is lost.
+                work.chunks.appendleft(places)
+                self._end(worker)
+
+    def _collect(self, work: _Work[A, R]) -> None:
+        """Take what comes in until the first deadline; end workers that are over theirs."""
+        busy = {worker.connection: worker for worker in self._workers if worker.places}
+        first = min(worker.due for worker in busy.values())
+        for connection in wait(list(busy), timeout=max(0.0, first - time.monotonic())):
+            self._take(busy[connection], work)  # type: ignore[index]
+        now = time.monotonic()
+        for worker in [worker for worker in self._workers if worker.places]:
+            if worker.due <= now and not worker.connection.poll():
+                self._give_up(worker, work, Lost(Loss.TIMEOUT))
+
+    def _take(self, worker: Worker, work: _Work[A, R]) -> None:
+        try:
+            found = worker.take()
+        except (EOFError, OSError):
+            self._give_up(worker, work, None)
+            return
+        if found is not None:
+            work.settle(*found)
+
+    def _give_up(self, worker: Worker, work: _Work[A, R], lost: Lost | None) -> None:
+        """End a worker; its running item is lost, the others of its chunk go to another one."""
+        running, *rest = worker.places
+        status = self._end(worker)
+        work.settle(running, lost or Lost(Loss.CRASH, f"the worker process ended with status {status}"))
+        if rest:
+            work.chunks.appendleft(rest)
+
+    def _start(self) -> Worker:
+        self._workers.append(Worker(process_context(self.preload)))
+        return self._workers[-1]
+
+    def _end(self, worker: Worker) -> int | None:
+        self._workers.remove(worker)
+        return worker.kill()
 
 
-def _work(function: Callable[[A], R], items: Sequence[A], deadline: float) -> list[Value[R] | Lost]:
-    """In the worker: a chunk. The alarm ends a hung worker whose owner was killed."""
-    with _alarm(2 * deadline + 5):
-        return [_guarded(function, item) for item in items]
+class _Work(Generic[A, R]):
+    """One call of `map`: what is still to be done, and what has come of the rest."""
+
+    def __init__(self, function: Callable[[A], R], items: Sequence[A], deadline: float, chunk: int) -> None:
+        self.function, self.items, self.deadline = function, items, deadline
+        places = range(len(items))
+        self.chunks = deque(list(places[start : start + chunk]) for start in range(0, len(items), chunk))
+        self.left = len(items)
+        self._results: list[Value[R] | Lost | None] = [None] * len(items)
+
+    def settle(self, place: int, result: Value[R] | Lost) -> None:
+        """Keep an item's result."""
+        self._results[place] = result
+        self.left -= 1
+
+    @property
+    def results(self) -> list[Value[R] | Lost]:
+        """All of them, once none is left."""
+        return [result for result in self._results if result is not None]
 
 
-def _guarded(function: Callable[[A], R], item: A) -> Value[R] | Lost:
-    try:
-        return Value(function(item))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code raises anything; it is reported
-        text = " ".join(str(error).split())[:DETAIL]
-        return Lost(Loss.RAISED, f"{type(error).__name__}: {text}" if text else type(error).__name__)
-
-
-@contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _prepare() -> None:
-    """In a new worker: die at once when told to, even inside C code; spare standard output and memory."""
-    os.dup2(sys.stderr.fileno(), 1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def process_context(preload: Sequence[str]) -> Any:
+def process_context(preload: Sequence[str]) -> ForkServerContext | SpawnContext:
     """Processes from a fork server that first imports these modules; spawned ones where there is none."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")

@@ -70,9 +70,7 @@ def _answered(rows: Sequence[Row], version: str, store: ArtifactStore) -> Answer
     return Answered(
         tuple(value_of(verdict) for chunk in chunks for verdict in chunk),
         sum((row.entry.usage for row in own), Usage()),
-        sum(
-            (Timing(seconds=row.wall.seconds, model_seconds=row.wall.model_seconds) for row in own), Timing()
-        ),
+        sum((row.wall.timing for row in own), Timing()),
     )
 
 

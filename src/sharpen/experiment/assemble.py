@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Protocol, runtime_checkable
 
+from sharpen.core.budget import Timing, Usage
+from sharpen.core.engine import Priced
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy, PromptForm, Shot
 from sharpen.core.recipe import Recipe, load_recipe
@@ -16,7 +19,8 @@ from sharpen.experiment.manifest import Manifest, code_fingerprint, versions
 from sharpen.experiment.spec import Request, RunSpec
 from sharpen.models.base import Model
 from sharpen.models.form import default_form
-from sharpen.models.source import open_model
+from sharpen.models.source import open_model, priced
+from sharpen.monitors.leaks import split_notes
 from sharpen.tasks.source import load_tasks
 from sharpen.verifiers.check import prove_on
 from sharpen.verifiers.source import OpenVerifier, open_verifier
@@ -52,6 +56,8 @@ class Opened:
     model: Model
     policy: Policy
     max_tokens: int
+    held_back: OpenVerifier | None
+    """A stricter verifier that only watches."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Setup(Opened):
                 "task set": self.tasks.fingerprint,
                 "verifier": self.verifier.name,
                 "verifier code": self.verifier.fingerprint,
+                "held-back verifier": self.held_back.fingerprint if self.held_back else None,
                 "prompt": self.policy.prompt.model_dump(mode="json"),
                 "max_tokens": self.max_tokens,
                 "chunk_rows": self.chunk_rows,
@@ -118,6 +125,8 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
+    if isinstance(opened.model, Priced):
+        spec.budget.check(Usage(), Timing(dollars=opened.model.dollars))
     _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
@@ -159,15 +168,19 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
     tasks = _tasks(request)
     verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
-    prove_on(verifier, (*tasks.train, *tasks.val)).require()
-    model = open_model(request.model, threads=request.threads, dtype=request.dtype)
+    held_back = open_verifier(request.held_back, pool=pool) if request.held_back else None
+    for each in filter(None, (verifier, held_back)):
+        prove_on(each, (*tasks.train, *tasks.val)).require()
+    model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
     form, tasks = _form(request, tasks)
+    tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
         verifier=verifier,
         model=model,
         policy=Policy(model=POLICY_MODEL, base=model.fingerprint, prompt=form, actor=tasks.actor),
         max_tokens=request.max_tokens or _max_tokens(model, tasks),
+        held_back=held_back,
     )
 
 

@@ -59,6 +59,8 @@ class ArmRun(Record):
     """Of the method alone, as budgets bind it; of the answering itself for the controls."""
     seconds: float
     """Of the method's own work."""
+    dollars: float | None = 0.0
+    """Of the method's own work; None if no prices were given."""
     model_time_share: float
     test_tokens: int
     """Tokens drawn to answer the test tasks once."""

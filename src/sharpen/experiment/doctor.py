@@ -14,19 +14,13 @@ from sharpen.core.records import Record
 _ENOUGH_DISK = 5 * 2**30
 _OPTIONAL = {
     "openai": "pip install 'sharpen[openai]'",
+    "anthropic": "pip install 'sharpen[anthropic]'",
+    "starlette": "pip install 'sharpen[serve]'",
+    "ray": "pip install 'sharpen[ray]'",
+    "pandas": "pip install 'sharpen[notebook]'",
     "gguf": "pip install 'sharpen[gguf]'",
     "reasoning_gym": "pip install 'sharpen[reasoning-gym]'",
 }
-_WAYS_OUT = """
-import os, socket
-for way in (lambda: os.listdir("/"), socket.socket, lambda: os.kill(os.getppid(), 0)):
-    try:
-        way()
-    except PermissionError:
-        continue
-    raise SystemExit("a way out is open")
-print("held")
-"""
 
 
 class State(StrEnum):
@@ -126,19 +120,16 @@ def _walls() -> tuple[Finding, ...]:
 
 
 def _sandbox() -> str:
-    """Let a program try three ways out."""
+    """Let a program try its ways out, and measure a start."""
     import time
 
-    from sharpen.sandbox.process import run_python
+    from sharpen.sandbox.process import reached, run_python
 
+    level = reached()
     start = time.perf_counter()
-    ran = run_python({"try.py": _WAYS_OUT.encode()}, "try.py")
-    if (ran.status, ran.stdout) != ("ok", "held\n"):
-        raise SharpenError(
-            f"a trial program was not held: {ran.reason or ran.stdout}",
-            remedy="run no code written by models on this machine, and report it",
-        )
-    return f"a program that tries to get out is held; {1000 * (time.perf_counter() - start):.0f} ms a start"
+    run_python({"try.py": b""}, "try.py")
+    took = 1000 * (time.perf_counter() - start)
+    return f"programs are held at level {level}: all ways out that were tried are shut; {took:.0f} ms a run"
 
 
 def _models() -> tuple[Finding, ...]:

@@ -10,11 +10,12 @@ from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.records import Record
+from sharpen.core.run import where_answered
 from sharpen.core.seeds import seed_for
 from sharpen.core.stats import Interval, mean_interval
 from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
-from sharpen.executors.pool import JudgePool
+from sharpen.executors.source import open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, open_policy
 from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
@@ -53,7 +54,7 @@ class Evaluation(Record):
 
 def evaluate(request: Request, *, samples: int) -> Evaluation:
     """Sample the validation tasks and judge them."""
-    with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
+    with open_pool(request.executor) as pool, tempfile.TemporaryDirectory() as folder:
         opened = open_policy(request, pool)
         store = ArtifactStore(Path(folder))
         actor = Cast(Stage({POLICY_MODEL: opened.model}, store, Stopwatch()))
@@ -65,8 +66,9 @@ def evaluate(request: Request, *, samples: int) -> Evaluation:
         ]
         decoding = Decoding(temperature=request.test_temperature, max_tokens=opened.max_tokens)
         attempts = actor.act(opened.policy, jobs, decoding)
-        verdicts = opened.verifier.judge(
-            [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)], store.get
+        verdicts = where_answered(
+            [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)],
+            lambda answered: opened.verifier.judge(answered, store.get),
         )
     values = [value_of(verdict) for verdict in verdicts]
     kinds = [verdict.kind for verdict in verdicts if isinstance(verdict, Error)]

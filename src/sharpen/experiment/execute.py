@@ -22,13 +22,17 @@ from sharpen.core.past import Past
 from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
-from sharpen.executors.pool import JudgePool
+from sharpen.core.watch import Watcher
+from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import open_model
+from sharpen.monitors.collapse import CollapseWatch
+from sharpen.monitors.hacking import HackWatch
+from sharpen.monitors.leaks import LeakWatch
 
 
 def execute(
@@ -49,7 +53,7 @@ def execute(
     started = time.perf_counter()
     _refuse_unusable(folder)
     old = read_manifest(folder)
-    with JudgePool() as pool:
+    with open_pool(spec.executor) as pool:
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
         journal = Journal(folder)
@@ -69,12 +73,15 @@ def execute(
     return result
 
 
-def resume(folder: Path, listener: Listener, *, budget: Budget | None, repair: bool) -> Result:
+def resume(
+    folder: Path, listener: Listener, *, budget: Budget | None, repair: bool, executor: str = LOCAL
+) -> Result:
     """Continue the run in `folder` as it was asked for, maybe with another budget."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
-    spec = manifest.spec if budget is None else manifest.spec.model_copy(update={"budget": budget})
+    asked = {"executor": executor} if budget is None else {"executor": executor, "budget": budget}
+    spec = manifest.spec.model_copy(update=asked)
     return execute(spec, folder, listener, repair=repair)
 
 
@@ -156,12 +163,18 @@ def _engine(
         opening=partial(open_model, threads=setup.threads),
         repair=repair,
         incumbent=setup.policy,
+        watchers=_watchers(setup),
     )
+
+
+def _watchers(setup: Setup) -> tuple[Watcher, ...]:
+    watchers: list[Watcher] = [setup.tasks.held_out(partial(LeakWatch, setup.tasks.train)), CollapseWatch()]
+    return (*watchers, *([HackWatch(setup.held_back)] if setup.held_back else []))
 
 
 def _loop(setup: Setup, engine: Engine) -> tuple[Policy, str | None]:
     """Run the recipe; a budget that runs out leaves the last adopted policy."""
     try:
-        return setup.recipe.loop(Run(engine), setup.tasks, setup.policy, setup.config), None
+        return setup.recipe.loop(Run(engine), setup.tasks.sealed(), setup.policy, setup.config), None
     except BudgetExhausted as error:
         return engine.incumbent or setup.policy, error.meter

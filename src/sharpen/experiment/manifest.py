@@ -19,7 +19,7 @@ from sharpen.core.records import Record, decode
 from sharpen.experiment.spec import RunSpec
 
 KEY = "manifest"
-_RESULT_FREE = ("cli", "report", "experiment/show")
+_RESULT_FREE = ("bench", "cli", "report", "serve", "ui", "experiment/show")
 _PACKAGES = ("sharpen", "torch", "transformers", "peft", "numpy", "scipy", "safetensors")
 
 
@@ -62,6 +62,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not (folder / "journal.sqlite").is_file():
         return None
     for row in read_rows(folder):
+        if row.entry.key != KEY:
+            raise Damaged(
+                f"the journal of {folder} is damaged: its first row is gone",
+                remedy="restore it from a backup, or use another --out",
+            )
         try:
             return decode(Manifest, ArtifactStore(folder / "store").get(row.entry.blob))
         except Damaged as error:

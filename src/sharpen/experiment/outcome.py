@@ -20,7 +20,7 @@ from sharpen.core.verdict import Scored, Verdict, value_of
 from sharpen.experiment.assemble import Setup
 from sharpen.experiment.manifest import versions
 from sharpen.experiment.result import Change, Control, Controls, Result, Spent, TestScores
-from sharpen.experiment.rounds import best_on_val, rounds_of, warnings_of
+from sharpen.experiment.rounds import Steps, best_on_val, rounds_of, warnings_of
 from sharpen.models.loading import WEIGHTS_FILE
 from sharpen.models.probe import machine_profile
 from sharpen.monitors.flows import flows
@@ -51,7 +51,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         no_update=_no_update(run, start, test, after),
         more_samples=_more_samples(run, setup, start, test, after, _affordable(engine, start, final, before)),
     )
-    weights = final.weights
+    weights, steps = final.weights, Steps.of(engine)
     wall, start_seconds = _wall(engine)
     return Result(
         spec=setup.spec,
@@ -69,11 +69,12 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
             facts=_facts_of(before, after),
         ),
         controls=controls,
-        best_on_val=best_on_val(engine),
+        best_on_val=best_on_val(steps),
         policy=final.version,
+        final=final,
         parts=final.parts,
         weights=str(engine.store.path(weights.files[WEIGHTS_FILE])) if weights else None,
-        rounds=rounds_of(engine, setup),
+        rounds=rounds_of(steps, setup.verifier),
         base_val=_interval(base_val.values),
         budget=Spent(
             limits=setup.spec.budget,
@@ -85,7 +86,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         model_time_share=sum(t.model_seconds for _, t in engine.used.values()) / (wall - start_seconds),
         coverage=_coverage(before.values + after.values),
         channels=tuple(channel.value for channel in setup.recipe.sees),
-        notes=setup.tasks.notes + warnings_of(engine),
+        notes=setup.tasks.notes + warnings_of(steps),
         journal_head=engine.journal.head,
         versions=versions(),
         hardware=machine_profile().model_dump(mode="json"),

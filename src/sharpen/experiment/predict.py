@@ -144,7 +144,7 @@ def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
             incumbent=setup.policy,
             updating=_count_only,
         )
-        setup.recipe.loop(Run(engine), setup.tasks, setup.policy, setup.config)
+        setup.recipe.loop(Run(engine), setup.tasks.sealed(), setup.policy, setup.config)
         return engine.used[Purpose.METHOD][0]
     finally:
         journal.close()

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from sharpen.core.artifact import Artifact
 from sharpen.core.budget import Budget, Purpose, Timing, Usage
 from sharpen.core.gate import GateReport
+from sharpen.core.policy import Policy
 from sharpen.core.records import Record
 from sharpen.core.stats import Interval
 from sharpen.experiment.spec import RunSpec
@@ -99,6 +100,8 @@ class Result(Record):
     """Version of the policy with the best validation score."""
     policy: str
     """Version of the policy that was tested as `after`."""
+    final: Policy | None = None
+    """That policy, whole; none in results of versions that did not write it down."""
     parts: Mapping[str, Artifact] = Field(default_factory=dict)
     """Everything that policy is made of beside its model and prompt, by name."""
     weights: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Engine
@@ -16,7 +17,6 @@ from sharpen.core.records import decode
 from sharpen.core.stats import Interval, mean_interval
 from sharpen.core.updater import Updated
 from sharpen.core.verdict import Verdict, value_of
-from sharpen.experiment.assemble import Setup
 from sharpen.experiment.result import Round
 from sharpen.monitors.exploration import Exploration, explore
 from sharpen.verifiers.source import OpenVerifier
@@ -24,43 +24,66 @@ from sharpen.verifiers.source import OpenVerifier
 _ROUND = re.compile(r"round\.(\d+)/(?:(attempt|judge|update|gate)(?:/\d+)?|(measure)(?:~\d+)?)$")
 
 
-def rounds_of(engine: Engine, setup: Setup) -> tuple[Round, ...]:
-    """What happened in each round of the outermost loop."""
+class Steps:
+    """Finished steps by key, with the store that holds their results."""
+
+    def __init__(self, entries: Iterable[Entry], store: ArtifactStore) -> None:
+        self.by_key: Mapping[str, Entry] = {entry.key: entry for entry in entries}
+        self.store = store
+
+    @classmethod
+    def of(cls, engine: Engine) -> Steps:
+        """Those of a run that is open."""
+        return cls((row.entry for row in engine.journal), engine.store)
+
+    def load(self, entries: Iterable[Entry], kind: Any) -> list[Any]:
+        """Results of steps."""
+        return [decode(kind, self.store.get(entry.blob)) for entry in entries]
+
+
+def rounds_of(steps: Steps, verifier: OpenVerifier | None) -> tuple[Round, ...]:
+    """What happened in each round of the outermost loop; without a verifier no answers are compared."""
     entries: dict[int, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     usage: dict[int, Usage] = {}
     spent = Usage()
-    for row in engine.journal:
-        entry = row.entry
+    for entry in steps.by_key.values():
         spent = spent + entry.usage if entry.purpose is Purpose.METHOD else spent
         if found := _ROUND.match(entry.key):
             number = int(found[1])
             entries[number][found[2] or found[3]].append(entry)
             usage[number] = spent
-    return tuple(_round(engine, setup, n, entries[n], usage[n]) for n in sorted(entries))
+    return tuple(_round(steps, verifier, n, entries[n], usage[n]) for n in sorted(entries))
 
 
-def _round(engine: Engine, setup: Setup, number: int, found: dict[str, list[Entry]], spent: Usage) -> Round:
-    attempts = [item for part in _load(engine, found["attempt"], tuple[Attempt, ...]) for item in part]
-    verdicts = [item for part in _load(engine, found["judge"], tuple[Verdict, ...]) for item in part]
-    gates: list[GateReport] = _load(engine, found["gate"], GateReport)
-    updates: list[Updated] = _load(engine, found["update"], Updated)
+def _round(
+    steps: Steps, verifier: OpenVerifier | None, number: int, found: dict[str, list[Entry]], spent: Usage
+) -> Round:
+    attempts = [item for part in steps.load(found["attempt"], tuple[Attempt, ...]) for item in part]
+    verdicts = [item for part in steps.load(found["judge"], tuple[Verdict, ...]) for item in part]
+    gates: list[GateReport] = steps.load(found["gate"], GateReport)
+    updates: list[Updated] = steps.load(found["update"], Updated)
     report = gates[-1] if gates else None
     adopted = None if report is None else report.candidate if report.adopted else report.incumbent
     return Round(
         round=number,
-        exploration=_exploration(attempts, verdicts, setup),
-        val=val_score(engine, adopted),
+        exploration=_exploration(attempts, verdicts, verifier),
+        val=val_score(steps, adopted),
         gate=report,
         learner=updates[-1].report if updates else {},
-        measures=dict(ChainMap(*_load(engine, found["measure"], dict[str, float]))),
+        measures=dict(ChainMap(*steps.load(found["measure"], dict[str, float]))),
         usage=spent,
     )
 
 
-def _exploration(attempts: list[Attempt], verdicts: list[Verdict], setup: Setup) -> Exploration | None:
+def _exploration(
+    attempts: list[Attempt], verdicts: list[Verdict], verifier: OpenVerifier | None
+) -> Exploration | None:
     if not attempts or len(attempts) != len(verdicts):
         return None
-    return explore_with(setup.verifier, attempts, verdicts)
+    if verifier is None:
+        unread = explore(attempts, verdicts, lambda response: None)
+        return unread.model_copy(update={"distinct_answers": None, "no_answer": None})
+    return explore_with(verifier, attempts, verdicts)
 
 
 def explore_with(
@@ -72,37 +95,33 @@ def explore_with(
     return explore(attempts, verdicts, answers.get)
 
 
-def warnings_of(engine: Engine) -> tuple[str, ...]:
+def warnings_of(steps: Steps) -> tuple[str, ...]:
     """What the run's monitors warned of, and where in the loop."""
-    found = [row.entry for row in engine.journal if row.entry.verb == "warn"]
+    found = [entry for entry in steps.by_key.values() if entry.verb == "warn"]
     places = [entry.key.rpartition("/")[0] or "run" for entry in found]
-    texts = _load(engine, found, str)
+    texts = steps.load(found, str)
     return tuple(f"warning ({place}): {text}" for place, text in zip(places, texts, strict=True))
 
 
-def _load(engine: Engine, entries: list[Entry], kind: Any) -> list[Any]:
-    return [decode(kind, engine.store.get(entry.blob)) for entry in entries]
-
-
-def val_score(engine: Engine, version: str | None) -> Interval | None:
+def val_score(steps: Steps, version: str | None) -> Interval | None:
     """A policy's score on the validation tasks, if it was measured."""
     prefix = f"evaluate/val/{version}/judge/"
     verdicts: list[Verdict] = []
     number = 0
-    while row := engine.journal.get(f"{prefix}{number}"):
-        verdicts += decode(tuple[Verdict, ...], engine.store.get(row.entry.blob))
+    while entry := steps.by_key.get(f"{prefix}{number}"):
+        verdicts += decode(tuple[Verdict, ...], steps.store.get(entry.blob))
         number += 1
     known = [value for value in map(value_of, verdicts) if value is not None]
     return mean_interval(known) if known else None
 
 
-def best_on_val(engine: Engine) -> str:
+def best_on_val(steps: Steps) -> str:
     """Version of the policy with the highest validation score; the earliest of equals."""
     versions: dict[str, None] = {}
-    for row in engine.journal:
-        if row.entry.key.startswith("evaluate/val/"):
-            versions.setdefault(row.entry.key.split("/")[2])
-    return max(versions, key=lambda version: _mean(val_score(engine, version)))
+    for key in steps.by_key:
+        if key.startswith("evaluate/val/"):
+            versions.setdefault(key.split("/")[2])
+    return max(versions, key=lambda version: _mean(val_score(steps, version)))
 
 
 def _mean(score: Interval | None) -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.errors import BadInput, Damaged, SharpenError
-from sharpen.core.journal import read_rows
+from sharpen.core.journal import Row, read_rows
 from sharpen.core.records import Record, decode
+from sharpen.core.stats import Interval
 from sharpen.core.verdict import Verdict
 from sharpen.experiment.manifest import read_manifest
 from sharpen.experiment.result import Result
@@ -27,13 +31,13 @@ class RunInfo(Record):
     seed: int
     state: str
     """done, stopped by a budget, or unfinished."""
-    delta: float | None
-    steps: int
-
-    def line(self) -> str:
-        """State and what it is a run of."""
-        change = "" if self.delta is None else f"{self.delta:+.1%}  "
-        return f"{self.state:<16} {change}{self.recipe} on {self.task}, {self.model}, seed {self.seed}"
+    after: Interval | None = None
+    """Score on the sealed test."""
+    gain: Interval | None = None
+    """After minus before."""
+    steps: int = 0
+    changed: float = 0.0
+    """When its last step was finished, in seconds of the epoch; 0 if there is none."""
 
 
 class ShownAttempt(Record):
@@ -77,9 +81,7 @@ def _readable_info(folder: Path) -> RunInfo:
 
 
 def _unknown(folder: Path, state: str) -> RunInfo:
-    return RunInfo(
-        folder=str(folder), recipe="?", model="?", task="?", seed=0, state=state, delta=None, steps=0
-    )
+    return RunInfo(folder=str(folder), recipe="?", model="?", task="?", seed=0, state=state)
 
 
 def _info(folder: Path) -> RunInfo:
@@ -96,46 +98,67 @@ def _info(folder: Path) -> RunInfo:
         task=manifest.spec.task,
         seed=manifest.spec.seed,
         state=f"budget: {stopped}" if stopped else "done" if done else "unfinished",
-        delta=result.test.delta.mean if result else None,
+        after=result.test.after if result else None,
+        gain=result.test.delta if result else None,
         steps=sum(1 for _ in read_rows(folder)),
+        changed=_changed(folder),
     )
 
 
+def _changed(folder: Path) -> float:
+    """When the journal or its log was written last; who only reads leaves an empty log."""
+    found = (path.stat() for path in folder.glob("journal.sqlite*") if not path.name.endswith("-shm"))
+    return max((stat.st_mtime for stat in found if stat.st_size), default=0.0)
+
+
 def attempts_of(folder: Path, task: str) -> list[ShownAttempt]:
-    """All attempts at the task whose key starts with `task`, in the order they were made."""
-    store = ArtifactStore(folder / "store")
-    shown: list[ShownAttempt] = []
-    waiting: dict[str, tuple[Attempt, ...]] = {}
-    for row in read_rows(folder):
-        step, _, chunk = row.entry.key.rpartition("/")
-        if row.entry.verb == "attempt":
-            waiting[f"{_stage(step)}/{chunk}"] = decode(tuple[Attempt, ...], store.get(row.entry.blob))
-        elif row.entry.verb == "judge":
-            verdicts: tuple[Verdict, ...] = decode(tuple[Verdict, ...], store.get(row.entry.blob))
-            attempts = waiting.pop(f"{_stage(step)}/{chunk}", ())
-            shown += [
-                ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
-                for attempt, verdict in zip(attempts, verdicts, strict=False)
-                if attempt.task.startswith(task)
-            ]
+    """All attempts at the task whose key starts with `task`, step by step in the order they were made."""
+    found = judged_in(read_rows(folder), ArtifactStore(folder / "store"))
+    shown = [item for item in found if item.attempt.task.startswith(task)]
     if not shown:
         raise BadInput("task", task, f"no attempt in {folder} is of such a task", remedy="give a key's start")
     return shown
 
 
+def judged_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownAttempt]:
+    """Attempts with their verdicts, step by step in the order they were begun.
+
+    Attempts and verdicts of a step stand in chunks of their own sizes and belong together in order. A step
+    whose attempts were not all judged has no verdicts here: whose they are is not recorded.
+    """
+    made: dict[str, list[str]] = defaultdict(list)
+    judged: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.entry.verb in ("attempt", "judge"):
+            chunks = made if row.entry.verb == "attempt" else judged
+            chunks[_stage(row.entry.key.rpartition("/")[0])].append(row.entry.blob)
+    for stage, blobs in made.items():
+        attempts: list[Attempt] = _joined(store, blobs, tuple[Attempt, ...])
+        verdicts: list[Verdict] = _joined(store, judged[stage], tuple[Verdict, ...])
+        known = verdicts if len(verdicts) == len(attempts) else [None] * len(attempts)
+        for attempt, verdict in zip(attempts, known, strict=True):
+            yield ShownAttempt(step=stage, attempt=attempt, verdict=verdict)
+
+
+def _joined(store: ArtifactStore, blobs: Iterable[str], kind: Any) -> list[Any]:
+    return [item for blob in blobs for item in decode(kind, store.get(blob))]
+
+
 def trees_of(folder: Path, task: str) -> list[ShownTree]:
     """All search trees of the task whose key starts with `task`, in the order they were grown."""
-    store = ArtifactStore(folder / "store")
-    shown = [
-        ShownTree(step=row.entry.key, tree=tree)
-        for row in read_rows(folder)
-        if row.entry.verb == "search"
-        for tree in _trees(store.get(row.entry.blob))
-        if tree.task.startswith(task)
-    ]
+    found = trees_in(read_rows(folder), ArtifactStore(folder / "store"))
+    shown = [item for item in found if item.tree.task.startswith(task)]
     if not shown:
         raise BadInput("tree", task, f"no tree in {folder} is of such a task", remedy="give a key's start")
     return shown
+
+
+def trees_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownTree]:
+    """All search trees, in the order they were grown."""
+    for row in rows:
+        if row.entry.verb == "search":
+            for tree in _trees(store.get(row.entry.blob)):
+                yield ShownTree(step=row.entry.key, tree=tree)
 
 
 def _trees(data: bytes) -> tuple[Tree, ...]:

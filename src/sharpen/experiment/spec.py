@@ -24,6 +24,8 @@ class Request(Record):
     """Model name, folder, hub id or `openai:NAME@URL`."""
     verifier: str | None = None
     """Verifier name or `file.py:function`; the task's own if unset."""
+    held_back: str | None = None
+    """Stricter verifier that the loop never sees; val is scored with it, too, and a growing gap warned of."""
     question_field: str | None = None
     """Field of the question, for files."""
     answer_field: str | None = None
@@ -52,6 +54,10 @@ class Request(Record):
     """Cap on samples per test task in the control that spends the budget on more samples."""
     forbid: tuple[Channel, ...] = ()
     """Information channels the recipe must not use."""
+    executor: str = Field(default="local", exclude=True)
+    """Where judges run: local, ray, or ray:ADDRESS. No part of what a run is: its journal is the same."""
+    price: str = ""
+    """Dollars per million tokens of an endpoint, `in=0.15,out=0.6`, for the meter and the budget."""
     threads: int | None = Field(default=None, ge=1)
     """Compute threads."""
     lora_rank: int | None = Field(default=None, ge=0)

@@ -135,6 +135,7 @@ def _arm_run(done: Done, run: Finished, answered: Answered, used: Usage, timing:
         score=fmean(known) if known else None,
         usage=used,
         seconds=timing.seconds,
+        dollars=timing.dollars,
         model_time_share=run.result.model_time_share,
         test_tokens=answered.usage.sampled_tokens,
         stopped_by=None,
@@ -154,7 +155,7 @@ def _pair(one: str, other: str, found: Tested) -> Pair:
 
 def _share(plan: Plan, runs: Sequence[ArmRun]) -> dict[str, float]:
     """Of every limit, how much of it was used on average."""
-    used = [{**run.usage.model_dump(), "seconds": run.seconds} for run in runs]
+    used = [{**run.usage.model_dump(), "seconds": run.seconds, "dollars": run.dollars or 0.0} for run in runs]
     limits = plan.budget.model_dump(exclude_none=True)
     return {meter: fmean(each[meter] for each in used) / limit for meter, limit in limits.items()}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.records import digest
@@ -15,10 +16,11 @@ from sharpen.learners.batch import Batch, Example, units
 from sharpen.learners.checkpoint import Checkpoint
 from sharpen.learners.loss import token_loss
 from sharpen.learners.optim import Moments
-from sharpen.learners.packing import micro_batches, packs
+from sharpen.learners.packing import micro_batches, packs, shares
 from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
+from sharpen.models.hf_head import Head, mixed
 from sharpen.models.hf_weights import Lora
 
 CHECKPOINT_FILE = "training.safetensors"
@@ -76,7 +78,7 @@ class Fit:
         self.moments = Moments(parameters, weight_decay=settings.weight_decay)
         carried = _carry(self.moments, optimizer_state)
         self.first_step = self.moments.steps
-        self.packed = packs(model.head)
+        self.layout = layout_of(model.head)
         job = digest([settings, batch.fingerprint, seed, model.fingerprint, start, carried])
         self.checkpoint = Checkpoint(scratch / CHECKPOINT_FILE, job, settings.checkpoint_every)
         self.progress = self.checkpoint.read(self.moments)
@@ -105,15 +107,7 @@ class Fit:
             self.checkpoint.write(self.progress, self.moments)
 
     def _step(self, examples: list[Example]) -> tuple[float, float]:
-        weighted, divisor = self.settings.normalised(examples)
-        loss = 0.0
-        device, objective = self.model.module.device, self.settings.objective
-        for micro in micro_batches(
-            weighted, packed=self.packed, micro_tokens=self.settings.micro_tokens, device=device
-        ):
-            part = token_loss(self.model.head, micro, objective, packed=self.packed) / divisor
-            part.backward()  # type: ignore[no-untyped-call]
-            loss += float(part.detach())
+        loss = gradients(self.model.head, self.settings, examples, self.layout)
         norm = self.moments.clip(self.settings.clip)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise SharpenError(
@@ -140,9 +134,42 @@ class Fit:
             processed_tokens=sum(example.length for example in used),
             grad_norm_last=self.progress.norms[-1],
             grad_norm_mean=sum(self.progress.norms) / len(self.progress.norms),
-            notices=() if self.packed else (UNPACKED,),
+            notices=() if self.layout.packed else (UNPACKED,),
             model_seconds=self.progress.seconds,
         )
+
+
+class Layout(NamedTuple):
+    """How documents may be put together for a model."""
+
+    packed: bool
+    """Several to a row."""
+    shared: int
+    """Those of up to so many tokens may share a prompt."""
+
+
+def layout_of(head: Head) -> Layout:
+    """What the model at hand was found to bear."""
+    return Layout(packs(head), shares(head))
+
+
+def gradients(head: Head, settings: Training, examples: Sequence[Example], layout: Layout) -> float:
+    """Add the gradients of a step's loss to those that are there; return the loss."""
+    weighted, divisor = settings.normalised(examples)
+    loss = 0.0
+    device, objective = head.module.device, settings.objective
+    for micro in micro_batches(
+        weighted,
+        packed=layout.packed,
+        micro_tokens=settings.micro_tokens,
+        device=device,
+        shared=layout.shared,
+    ):
+        with mixed(device):
+            part = token_loss(head, micro, objective, packed=layout.packed) / divisor
+        part.backward()  # type: ignore[no-untyped-call]
+        loss += float(part.detach())
+    return loss
 
 
 def lora_of(settings: Training) -> Lora | None:

@@ -14,7 +14,8 @@ from sharpen.models.hf_head import LOGITS_AT_ONCE, Head
 
 def token_loss(head: Head, micro: Micro, objective: Objective, *, packed: bool) -> Tensor:
     """The objective's sum over the trained tokens, as a scalar with gradient."""
-    features = head.features(micro.ids, micro.positions if packed else None)
+    positions = micro.positions if packed or micro.mask is not None else None
+    features = head.features(micro.ids, positions, micro.mask)
     logprobs = _logprobs(head, features.flatten(0, 1)[micro.sources], micro.targets)
     return objective.loss(Tokens(logprobs, micro.weights, micro.inputs, micro.documents))
 

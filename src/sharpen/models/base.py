@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
+
+from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
 from sharpen.core.policy import Decoding as Decoding
@@ -20,6 +22,8 @@ class Capability(StrEnum):
     """A response can be forced to begin with given tokens."""
     TRAIN = "train"
     """The weights are here and a learner can change them."""
+    SCHEMA = "schema"
+    """A reply can be held to a JSON schema."""
     PICTURES = "pictures"
     """It draws pictures for captions, and learners of pictures can change it; it writes no text."""
 
@@ -43,6 +47,8 @@ class Prompt(NamedTuple):
     prefix: str = ""
     token_ids: tuple[int, ...] = ()
     """Exact tokens to continue, in place of the text; only for models whose tokens are at hand."""
+    schema: Mapping[str, JsonValue] | None = None
+    """JSON schema that the reply must fit; only for models that can be held to one."""
 
 
 class Completion(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sharpen.core.policy import Style
 from sharpen.core.records import Record, decode
-from sharpen.models.source import shipped
+from sharpen.models.source import ENDPOINTS, shipped
 
 FORM_FILE = "sharpen.json"
 """Stands in an exported model's folder and holds the form it was improved with."""
@@ -23,7 +23,7 @@ WITHOUT_EXAMPLES = DefaultForm(shots=0)
 _KNOWN = {
     "scripted": WITHOUT_EXAMPLES,
     "none": WITHOUT_EXAMPLES,
-    "openai": DefaultForm(style=Style.CHAT, shots=0),
+    **{kind: DefaultForm(style=Style.CHAT, shots=0) for kind in ENDPOINTS},
 }
 
 
@@ -35,6 +35,9 @@ def default_form(model: str) -> DefaultForm:
     stored = Path(model) / FORM_FILE
     if stored.is_file():
         return decode(DefaultForm, stored.read_bytes())
+    kind, _, inner = model.partition(":")
+    if kind == "vllm":
+        return default_form(inner.partition("?")[0])
     if model in shipped():
         return WITHOUT_EXAMPLES
-    return _KNOWN.get(model.partition(":")[0], DefaultForm())
+    return _KNOWN.get(kind, DefaultForm())

@@ -14,7 +14,7 @@ from sharpen.core.policy import Decoding
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
 from sharpen.models.hf_batches import Group, groups, rows_that_fit
-from sharpen.models.hf_decode import Drawn, Limits, Share, decode_batch
+from sharpen.models.hf_decode import Drawn, Hear, Limits, Share, decode_batch
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_read import read_module, read_tokenizer
@@ -42,6 +42,8 @@ class HFModel:
         self.lora_rank: int | None = None
         """Rank of the adapters that learners train; none means the weights themselves."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
+        self.hear: Hear | None = None
+        """Hears every token as it is drawn, if it is set; for servers that stream."""
         self.head = Head(module)
         self.stepper = Stepper(module)
         self.text = Text(tokenizer)
@@ -84,8 +86,8 @@ class HFModel:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them."""
-        return frozenset(Capability)
+        """All that texts ask for, but no schemas."""
+        return frozenset({Capability.LOGPROBS, Capability.PREFIX, Capability.TRAIN})
 
     @property
     def eos_id(self) -> int:
@@ -155,15 +157,20 @@ class HFModel:
         for ids, prompt in zip(full_ids, prompts, strict=True):
             self._check_fits(ids, prompt.text)
         prefix_logprobs = self._prefix_logprobs(prompt_ids, prefix_ids, decoding)
-        drawn: list[list[Drawn]] = [[] for _ in prompts]
         wanted = [Share(ids, prompt.seeds) for ids, prompt in zip(full_ids, prompts, strict=True)]
-        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
-            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
-                drawn[index].extend(rows)
+        drawn = self._draw(wanted, decoding)
         return [
             Completions(ids, tuple(self._completion(prefix, known, row, decoding) for row in rows))
             for ids, prefix, known, rows in zip(prompt_ids, prefix_ids, prefix_logprobs, drawn, strict=True)
         ]
+
+    def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
+        """One row per seed of every share, in order."""
+        drawn: list[list[Drawn]] = [[] for _ in wanted]
+        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
+            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
+                drawn[index].extend(rows)
+        return drawn
 
     def _check_fits(self, ids: tuple[int, ...], text: str) -> None:
         if not ids:
@@ -190,7 +197,7 @@ class HFModel:
     def _decode(self, group: Group, decoding: Decoding) -> list[list[Drawn]]:
         watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
         limits = Limits(self.eos_ids, self.context)
-        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch))
+        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch, self.hear))
         return [[next(rows) for _ in share.seeds] for share in group.shares]
 
     def _completion(

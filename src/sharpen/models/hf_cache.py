@@ -50,8 +50,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         values = self._value_room.view(rows * heads, room, width)[:, :length]
         scores = torch.bmm(queries.reshape(rows * heads, -1, width) * scale, keys.transpose(1, 2))
         if unseen is not None:
-            hidden = unseen[:, None, None, :length].expand(-1, heads, -1, -1).reshape(rows * heads, 1, length)
-            scores = scores.masked_fill(hidden, -torch.inf)
+            scores.view(rows, -1, length).masked_fill_(unseen[:, None, :length], -torch.inf)
         return torch.bmm(scores.softmax(-1), values).view(rows, -1, width)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:

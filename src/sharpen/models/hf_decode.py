@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +16,11 @@ from sharpen.models.hf_step import Place, Stepper
 from sharpen.models.hf_text import StopWatch
 from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
-COMPACT_ABOVE = 0.3
+COMPACT_ABOVE = 0.15
+"""Finished rows are dropped once they are such a share: dropping copies what is kept of the others."""
 RUNNING = -1
+Hear = Callable[[Sequence[int], Sequence[int]], None]
+"""Hears of every step: the seeds of the rows that still run, and the token that each has drawn."""
 STOPS = (Stop.END, Stop.STOP_TEXT, Stop.LENGTH)
 
 
@@ -52,6 +55,7 @@ class Rows:
         """One row per seed, in order."""
         seeds = [seed for share in shares for seed in share.seeds]
         room = [limits.context - len(share.ids) for share in shares for _ in share.seeds]
+        self.seeds = seeds
         size, steps = len(seeds), min(decoding.max_tokens, max(room))
         self.decoding = decoding
         self.steps = steps
@@ -87,6 +91,11 @@ class Rows:
         self.ended[ending] = reason[running & (reason != RUNNING)]
         self.length[ending] = step + 1
         return running & (reason == RUNNING)
+
+    def tell(self, hear: Hear, tokens: Tensor) -> None:
+        """Say what the rows that still run have just drawn."""
+        going = (self.ended[self.active] == RUNNING).nonzero().flatten()
+        hear([self.seeds[row] for row in self.active[going].tolist()], tokens[going].tolist())
 
     def results(self) -> list[Drawn]:
         """Every row's tokens up to its end."""
@@ -152,7 +161,12 @@ class Steps:
 
 @torch.inference_mode()
 def decode_batch(
-    stepper: Stepper, shares: Sequence[Share], decoding: Decoding, limits: Limits, watch: StopWatch
+    stepper: Stepper,
+    shares: Sequence[Share],
+    decoding: Decoding,
+    limits: Limits,
+    watch: StopWatch,
+    hear: Hear | None = None,
 ) -> list[Drawn]:
     """Draw every row of a batch; rows come back prompt by prompt, in the order of the seeds."""
     rows = Rows(shares, decoding, limits, stepper.module.device)
@@ -161,6 +175,8 @@ def decode_batch(
     logits = steps.prefill(torch.tensor(rows_of, device=stepper.module.device))
     for step in range(rows.steps):
         tokens = rows.draw(logits, step)
+        if hear is not None:
+            rows.tell(hear, tokens)
         going = rows.settle(tokens, step, watch)
         count = int(going.sum())
         if count == 0:

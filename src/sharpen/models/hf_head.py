@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -30,9 +31,13 @@ class Head:
         """`module` is any causal language model."""
         self.module = module
 
-    def features(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Features of every position of ids [rows, width]: [rows, width, anything]."""
-        extra: dict[str, Any] = {} if positions is None else {"position_ids": positions}
+    def features(self, ids: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Features of every position of ids [rows, width]: [rows, width, anything].
+
+        mask: which places see which, [rows, 1, width, width]; the model makes its own if there is none.
+        """
+        given = {"position_ids": positions, "attention_mask": mask}
+        extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if not self.splits:
             return _tensor(self.module(input_ids=ids, use_cache=False, **extra).logits)
         return _tensor(self.module.base_model(input_ids=ids, use_cache=False, **extra).last_hidden_state)
@@ -67,6 +72,16 @@ def _tensor(value: Any) -> Tensor:
     return tensor
 
 
+def mixed(device: torch.device) -> AbstractContextManager[object]:
+    """Products in bfloat16 over float32 weights, where the device is a GPU that has it: mixed precision.
+
+    Scoring and training go by the same rule, so that a policy's ratio to itself is one.
+    """
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
 @torch.inference_mode()
 def score(head: Head, pairs: Sequence[Pair], *, temperature: float = 1.0) -> list[tuple[float, ...]]:
     """Log-probability of every response token of (prompt ids, response ids); prompts must not be empty."""
@@ -97,8 +112,9 @@ def _score_batch(head: Head, pairs: Sequence[Pair], temperature: float) -> list[
     ids = torch.tensor([[*p, *r, *[0] * (width - len(p) - len(r))] for p, r in pairs], device=device)
     places = [(row, len(p) - 1 + i) for row, (p, r) in enumerate(pairs) for i in range(len(r))]
     rows, columns = torch.tensor(places, device=device).T
-    picked = head.features(ids)[rows, columns]
-    values = iter(_logprobs(head, picked, ids[rows, columns + 1], temperature).tolist())
+    with mixed(device):
+        picked = head.features(ids)[rows, columns]
+        values = iter(_logprobs(head, picked, ids[rows, columns + 1], temperature).tolist())
     return [list(islice(values, len(response))) for _, response in pairs]
 
 

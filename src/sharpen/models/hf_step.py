@@ -29,7 +29,7 @@ ROUNDING = 100
 FULL = "full_attention"
 
 Tables = Mapping[str, tuple[Tensor, Tensor]]
-"""Kind of attention -> cosines and sines, [positions, width] each."""
+"""Kind of attention -> cosines and signed sines, [positions, width] each; see `_turned`."""
 
 
 class Place(NamedTuple):
@@ -101,9 +101,9 @@ class Stepper:
         )
         if "layer_type" not in inspect.signature(rotary.forward).parameters:
             cosines, sines = rotary(like, places)
-            return {FULL: (cosines[0], sines[0])}
+            return {FULL: (cosines[0], _signed(sines[0]))}
         kinds = {kind: rotary(like, places, kind) for kind in set(self.module.config.layer_types)}
-        return {kind: (cosines[0], sines[0]) for kind, (cosines, sines) in kinds.items()}
+        return {kind: (cosines[0], _signed(sines[0])) for kind, (cosines, sines) in kinds.items()}
 
     def step(self, tokens: Tensor, place: Place, layers: Sequence[GrowingLayer]) -> Tensor:
         """Append a token to every row, [rows]; the logits of the next one, [rows, vocabulary]."""
@@ -116,16 +116,26 @@ class Stepper:
         for layer, kept in zip(inner.layers, layers, strict=True):
             kind = getattr(layer.self_attn, "layer_type", None)
             turn = turns[kind] if kind in turns else turns[FULL]
-            told = _attended(layer.self_attn, layer.input_layernorm(hidden), kept, turn, place.unseen)
+            told = _attended(
+                layer.self_attn, _normed(layer.input_layernorm, hidden), kept, turn, place.unseen
+            )
             if hasattr(layer, "pre_feedforward_layernorm"):
                 hidden = hidden + layer.post_attention_layernorm(told)
                 worked = layer.mlp(layer.pre_feedforward_layernorm(hidden))
                 hidden = hidden + layer.post_feedforward_layernorm(worked)
             else:
                 hidden = hidden + told
-                hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-        logits: Tensor = self.module.get_output_embeddings()(inner.norm(hidden))
+                hidden = hidden + layer.mlp(_normed(layer.post_attention_layernorm, hidden))
+        logits: Tensor = self.module.get_output_embeddings()(_normed(inner.norm, hidden))
         return logits
+
+
+def _normed(norm: Any, hidden: Tensor) -> Tensor:
+    """The model's norm; where it is the usual one in float32, by one call that gives the same bits."""
+    if hidden.dtype == torch.float32 and hasattr(norm, "variance_epsilon"):
+        return torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+    normed: Tensor = norm(hidden)
+    return normed
 
 
 def _attended(
@@ -139,12 +149,18 @@ def _attended(
     )
     if hasattr(attention, "q_norm"):
         queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-    kept.update(_turned(keys, turn)[:, :, None], values[:, :, None])
-    return attention.o_proj(kept.attend(_turned(queries, turn), attention.scaling, unseen).view(rows, -1))  # type: ignore[no-any-return]
+    heads = queries.shape[1]
+    turned = _turned(torch.cat((queries, keys), dim=1), turn)
+    kept.update(turned[:, heads:, None], values[:, :, None])
+    return attention.o_proj(kept.attend(turned[:, :heads], attention.scaling, unseen).view(rows, -1))  # type: ignore[no-any-return]
 
 
 def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:
-    """Rotary embedding of [rows, heads, width]."""
+    """Rotary embedding of [rows, heads, width]; the first half of the sines has its sign changed."""
     cosines, sines = turn
-    first, second = states.chunk(2, dim=-1)
-    return states * cosines + torch.cat((-second, first), dim=-1) * sines
+    return torch.addcmul(states * cosines, states.roll(states.shape[-1] // 2, -1), sines)
+
+
+def _signed(sines: Tensor) -> Tensor:
+    half = sines.shape[-1] // 2
+    return torch.cat((-sines[..., :half], sines[..., half:]), dim=-1)

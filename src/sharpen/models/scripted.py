@@ -36,7 +36,7 @@ class ScriptedModel:
         script: Script | Mapping[str, str],
         *,
         name: str = "scripted",
-        capabilities: frozenset[Capability] = frozenset(Capability),
+        capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.SCHEMA},
     ) -> None:
         """`script` is a function, or a table of prompt endings and their responses ("" if none fits)."""
         self._script = script if callable(script) else _table(script)

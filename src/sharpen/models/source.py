@@ -17,9 +17,12 @@ PAINTER = "painter"
 SKETCH = "sketch"
 """The shipped model that draws scenes."""
 OTHERS = (
-    "smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, scripted:NAME, sketch, painter "
+    "smollm2, gemma3-270m, a folder, a hub id (OWNER/NAME), openai:NAME@URL, anthropic:NAME, gemini:NAME, "
+    "vllm:MODEL, scripted:NAME, sketch, painter "
     "(`sharpen models` lists them)"
 )
+ENDPOINTS = ("openai", "anthropic", "gemini")
+"""Kinds of models that are asked over a network, and may have a price."""
 
 
 class Where(StrEnum):
@@ -65,10 +68,13 @@ def open_model(
         from sharpen.models.none import NoModel
 
         return NoModel()
-    if kind == "openai" and rest:
-        from sharpen.models.openai import open_openai
+    if kind in ENDPOINTS and rest:
+        return _open_endpoint(kind, rest)
+    if kind == "vllm" and rest:
+        from sharpen.models.vllm import open_vllm, parse
 
-        return open_openai(rest)
+        named, options = parse(rest)
+        return open_vllm(_folder(named), options, name=spec, threads=threads)
     if kind == "scripted" and rest:
         from sharpen.models.scripted import open_scripted
 
@@ -78,6 +84,33 @@ def open_model(
     if kind.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir():
         return _open_painter(spec, threads)
     return _open_local(spec, _folder(spec), threads=threads, dtype=dtype, device=device)
+
+
+def _open_endpoint(kind: str, rest: str) -> Model:
+    if kind == "openai":
+        from sharpen.models.openai import open_openai
+
+        return open_openai(rest)
+    if kind == "anthropic":
+        from sharpen.models.anthropic import open_anthropic
+
+        return open_anthropic(rest)
+    from sharpen.models.gemini import open_gemini
+
+    return open_gemini(rest)
+
+
+def priced(spec: str, price: str) -> str:
+    """The spec of an endpoint with its prices, given as `in=0.15,out=0.6` in dollars per million tokens."""
+    if not price:
+        return spec
+    parts = dict(part.strip().partition("=")[::2] for part in price.split(","))
+    if set(parts) != {"in", "out"} or spec.partition(":")[0] not in ENDPOINTS:
+        raise BadInput(
+            "price", price, f"is no price of {spec}", remedy="for an endpoint write in=DOLLARS,out=DOLLARS"
+        )
+    joint = "&" if "?" in spec else "?"
+    return f"{spec}{joint}input_price={parts['in']}&output_price={parts['out']}"
 
 
 def list_models() -> tuple[ModelInfo, ...]:
@@ -98,6 +131,9 @@ def list_models() -> tuple[ModelInfo, ...]:
         ("FOLDER", "a Hugging Face folder with safetensors"),
         ("OWNER/NAME", "a model on the Hugging Face hub"),
         ("openai:NAME@URL", "any OpenAI-compatible endpoint"),
+        ("anthropic:NAME", "a model of Anthropic"),
+        ("gemini:NAME", "a model of Google"),
+        ("vllm:MODEL", "a Hugging Face folder sampled through vLLM, on a GPU"),
         (SKETCH, "shipped; draws small scenes, heeding each aspect of a caption less than half of the time"),
         ("painter?size=12", "an untrained diffusion model that draws pictures, or a diffusers folder"),
         ("scripted:NAME", "a test double: echo, digits, silent, ... or file.py:function"),

@@ -19,9 +19,10 @@ to be 1 at pi_ref. Preferences come from the policy's own samples and from the v
 turned round. `before` refines K times too. Left out: a first round of stage B on given pairs, length control,
 a reward model, the other ways to use refinements at test.
 
-Expected: without stage A refining gains nothing; with it q_K rises far above q_0, and stage B raises it
-further; `a = 0` and chains replaced by parallel samples gain less. Ablation: `shown = "shuffled"` trains
-refinements of answers to other questions.
+Expected: without stage A refining gains nothing; with it q_1 rises from a tenth to more than a half, and the
+curve is flat after that. That stage B adds to stage A is not shown here (three seeds: 55 % with it, 57 %
+without), nor that chains beat parallel samples (52 %). Ablation: `shown = "shuffled"` trains refinements of
+answers to other questions.
 """
 
 from __future__ import annotations

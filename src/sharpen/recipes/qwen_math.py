@@ -16,7 +16,8 @@ Where the report is silent: k = 6 as for its reward data; a vote weighs sigmoid(
 train on from the previous weights; queries, and the reward model of GRPO, come from the last SFT model.
 Changed: r adds the trunk's log-likelihood, with a learnt weight, to two layers on the last token, which a
 thousand tries teach a tiny trunk too little. `hidden` is the share of training tasks whose answers are not
-looked at (for synthesised problems). Left out: pre-training, synthesis, tool-integrated reasoning.
+looked at (for synthesised problems). `tool` with_python is tool-integrated reasoning: code in a path is run,
+its output, without loss, goes into the path. Left out: pre-training, synthesis.
 Expected: RM@N > Maj@N > greedy; greedy rises with SFT and with GRPO; the reward `score` raises r_m alone.
 Ablation `shuffled`: verdicts and votes are dealt out to other attempts, so nothing right can be learnt.
 """
@@ -29,6 +30,7 @@ from itertools import islice
 
 from pydantic import Field
 
+from sharpen.actors.with_python import Tool
 from sharpen.core.attempt import Attempt
 from sharpen.core.policy import Policy
 from sharpen.core.recipe import Need, recipe
@@ -94,6 +96,8 @@ class Config(Record):
     """How the returned policy answers: greedily, by Maj@N or RM@N, or by a beam that r guides."""
     n: int = Field(default=8, ge=1)
     """Samples of Maj@N and RM@N (N), and of a beam at every step."""
+    tool: Tool | None = None
+    """What paths may use, before and after learning; none means text alone."""
 
 
 Scores = Sequence[float | None]
@@ -101,23 +105,17 @@ Scores = Sequence[float | None]
 
 def shaped(score: float, right: float, config: Config) -> float:
     """R: right ones lie in (0, 1), wrong ones in (-1, 0), each ordered by the score."""
-    match config.reward:
-        case Reward.SHAPED:
-            return sigmoid(config.alpha * score) + (right - 1)
-        case Reward.VERIFIER:
-            return right
-        case Reward.SCORE:
-            return score
+    if config.reward is Reward.SHAPED:
+        return sigmoid(config.alpha * score) + (right - 1)
+    return right if config.reward is Reward.VERIFIER else score
 
 
-def advantages(
-    attempts: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config
-) -> Batch:
+def advantages(made: Sequence[Attempt], verdicts: Sequence[Verdict], scores: Scores, config: Config) -> Batch:
     """The attempts with the advantages of their shaped rewards; those of unknown reward get 0."""
     pairs = zip(scores, rewards_of(verdicts), strict=True)
     rewards = [None if r is None or v is None else shaped(r, v, config) for r, v in pairs]
-    weights = group_advantages([attempt.task for attempt in attempts], rewards)
-    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(attempts, weights, strict=True)))
+    weights = group_advantages([attempt.task for attempt in made], rewards)
+    return Batch(items=tuple(Item(attempt=a, weight=w) for a, w in zip(made, weights, strict=True)))
 
 
 def top(attempts: Sequence[Attempt], scores: Scores, config: Config) -> Batch:
@@ -154,7 +152,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=3, rl_rounds=1, queries=2, group=4, band=[1, 3], n=2
     ),
-    demo=HOME.on(threads=1, val=8).at(rounds=1, samples=4, hidden=0.05, rl_rounds=0, n=2),
+    demo=HOME.on(threads=1, val=8, test=240).at(rounds=1, samples=4, hidden=0.05, rl_rounds=0, n=2),
     ablation={"shuffled": True},
     claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={
@@ -166,6 +164,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
 )
 def qwen_math(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
     """Reward model and SFT by turns, then the reward model of the last SFT model, and GRPO with it."""
+    policy = run.prepared(policy.acting(config.tool)) if config.tool else policy
     count = round(len(tasks.train) * config.hidden)
     hidden, known = tasks.train[:count], tasks.train[count:]
     reward, scorer, queries = RewardLearner(likelihood=True, epochs=1), policy, list[Task]()

@@ -1,41 +1,85 @@
-"""Shows a run while it goes: a bar with rate and time left on a terminal, calm lines everywhere."""
+"""Shows a run while it goes: one calm panel on a terminal, and plain lines everywhere."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from sharpen.core.attempt import Attempt
+from sharpen.core.budget import Budget
 from sharpen.core.gate import GateReport
-from sharpen.core.journal import Entry, Wall
+from sharpen.core.journal import Entry, Row, Wall
+from sharpen.core.stats import mean_interval
 from sharpen.core.updater import Updated
 from sharpen.core.verdict import Error, Rejected, Scored
+from sharpen.report.standing import Standing
+from sharpen.report.text import one_line, visible
 
 _QUIET_VERBS = ("manifest", "unseal", "configure", "propose", "search")
+_VERSION = re.compile("[0-9a-f]{16}")
 _SHORT, _QUIET = 0.05, 1.0
 """A step of less than `_SHORT` seconds gets no line within `_QUIET` seconds of another one."""
 _LOG_EVERY = 20.0
 """Seconds between progress lines where there is no terminal."""
 
 
+class Rate(ProgressColumn):
+    """How many of what the bar counts are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Empty until it is known."""
+        return Text(f"{task.speed:.3g}/s" if task.speed else "")
+
+
+class Panel(Progress):
+    """The bar of the step that is at work, and below it where the run stands."""
+
+    def __init__(self, standing: Standing, *columns: ProgressColumn, console: Console) -> None:
+        """`standing` is read whenever the panel is drawn."""
+        self._standing = standing
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and a line for each thing that is known."""
+        yield self.make_tasks_table(self.tasks)
+        for name, text in self._standing.lines():
+            yield Text(f"{name:<10} {one_line(text, 200)}", no_wrap=True, overflow="ellipsis")
+
+
 class Live:
     """A listener that writes to a rich console; use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
-        """`console` should write to standard error when standard output carries JSON."""
+    def __init__(self, console: Console, limits: Budget | None = None, begun: Iterable[Row] = ()) -> None:
+        """`console` should write to standard error when standard output carries JSON.
+
+        `limits` are those that bind now, where the run was begun with others; `begun` are the rows of a run
+        that goes on.
+        """
         self._console = console
-        self._progress = Progress(
+        self._standing = Standing(limits, begun)
+        self._progress = Panel(
+            self._standing,
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
+            Rate(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
             console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
         self._step = ""
@@ -66,6 +110,7 @@ class Live:
 
     def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
         """Sum up a finished step in one line once all its chunks are there."""
+        new_round = self._standing.hear(entry, wall, result, replayed=replayed)
         if replayed:
             self._replayed = None if self._replayed is None else self._replayed + 1
             return
@@ -76,6 +121,8 @@ class Live:
         if step != self._place:
             self._flush()
             self._place = step
+        if new_round:
+            self._begin_round()
         if entry.verb == "warn":
             self._line("warning", str(result))
         elif entry.verb not in _QUIET_VERBS:
@@ -87,13 +134,21 @@ class Live:
 
     def _flush(self) -> None:
         recent = time.monotonic() - self._logged < _QUIET
-        if (text := self._tally.text()) and not (recent and self._tally.seconds < _SHORT):
+        text = self._tally.text(one_each=self._place.startswith("evaluate/"))
+        if text and not (recent and self._tally.seconds < _SHORT):
             self._line(_title(self._place), text)
         self._tally = _Tally()
 
+    def _begin_round(self) -> None:
+        """Where there is no panel, say at each round's begin what it would show."""
+        if not self._console.is_terminal:
+            left, score, budget = self._standing.time_left, self._standing.score, self._standing.budget
+            val = f"val score {score.percent()}" if score else ""
+            self._line(self._standing.place, "; ".join(filter(None, (val, budget, left))))
+
     def _line(self, left: str, right: str) -> None:
         self._logged = time.monotonic()
-        self._console.print(f"{left:<34} {right}", highlight=False, markup=False)
+        self._console.print(visible(f"{left:<34} {right}").rstrip(), highlight=False, markup=False)
 
 
 class _Tally:
@@ -136,16 +191,23 @@ class _Tally:
                 case Error():
                     self._errors += 1
 
-    def text(self) -> str:
-        """One line, or nothing."""
+    def text(self, *, one_each: bool) -> str:
+        """One line, or nothing; attempts at tasks that have one each are independent and get an interval."""
         if self._attempts:
             amount, unit = (self._tokens, "tokens") if self._tokens else (self._steps, "steps")
             rate = amount / max(self.seconds, 1e-9)
             return f"{self._attempts} attempts, {amount:,} {unit}, {rate:,.0f} {unit}/s"
         if self._values or self._errors:
-            score = f"{sum(self._values) / len(self._values):.1%} right" if self._values else "no score"
-            return score + (f", {self._errors} unknown (judge errors)" if self._errors else "")
+            return self._score(one_each) + (
+                f", {self._errors} unknown (judge errors)" if self._errors else ""
+            )
         return self._other
+
+    def _score(self, one_each: bool) -> str:
+        if not self._values:
+            return "no score"
+        mean = sum(self._values) / len(self._values)
+        return f"{mean_interval(self._values).percent() if one_each else f'{mean:.1%}'} right"
 
 
 def numbers(measured: Mapping[str, float]) -> str:
@@ -156,7 +218,8 @@ def numbers(measured: Mapping[str, float]) -> str:
 def _title(step: str) -> str:
     parts = step.split("/")
     if parts[0] == "evaluate":
-        return f"{parts[1]} of {parts[2][:8]}"
+        version = next((part for part in parts[2:] if _VERSION.fullmatch(part)), parts[-1])
+        return f"{parts[1]} of {version[:8]}"
     return step.replace("round.", "round ").replace("/", " ")
 
 

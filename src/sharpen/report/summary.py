@@ -15,6 +15,7 @@ from sharpen.core.verdict import Error, Rejected, Scored
 from sharpen.experiment.result import Result, Round
 from sharpen.experiment.show import ShownAttempt
 from sharpen.report.terminal import print_curve
+from sharpen.report.text import visible
 
 _RESPONSE_LIMIT = 600
 
@@ -23,19 +24,26 @@ def print_result(console: Console, result: Result, folder: Path) -> None:
     """Table, curve, costs, conclusion and the next command."""
     console.print()
     console.print(_scores(result))
-    if result.rounds:
-        rounds = _val_scores(result)
-        print_curve("val score by round", range(len(rounds)), {result.recipe: rounds}, console=console)
-        console.print(_rounds(result))
-    if any(item.measures for item in result.rounds):
-        console.print(_measures(result))
+    print_rounds(console, result.recipe, result.base_val, result.rounds)
     if result.test.facts:
         console.print(_changes(result))
     for name, text in _facts(result):
-        console.print(f"{name:<10} {text}", highlight=False, markup=False)
+        console.print(visible(f"{name:<10} {text}"), highlight=False, markup=False)
     console.print(f"\n[bold]{escape(result.conclusion)}[/bold]", highlight=False)
     if result.weights:
         console.print(f"next       sharpen export {folder} improved-model", highlight=False, markup=False)
+    console.print(f"report     sharpen report {folder}", highlight=False, markup=False)
+
+
+def print_rounds(console: Console, recipe: str, base: Interval | None, rounds: Sequence[Round]) -> None:
+    """Curve and tables of the rounds, if there are any."""
+    if not rounds:
+        return
+    scores = [value for value in (base, *(item.val for item in rounds)) if value]
+    print_curve("val score by round", range(len(scores)), {recipe: scores}, console=console)
+    console.print(_rounds(rounds))
+    if any(item.measures for item in rounds):
+        console.print(_measures(rounds))
 
 
 def print_side_by_side(console: Console, results: Mapping[Path, Result]) -> None:
@@ -92,23 +100,23 @@ def _scores(result: Result) -> Table:
     return table
 
 
-def _rounds(result: Result) -> Table:
+def _rounds(rounds: Sequence[Round]) -> Table:
     table = Table(title="rounds (attempts at training tasks)")
     for heading in ("round", "pass@1", "pass@k", "answers", "entropy", "length", "val", "gate"):
         table.add_column(heading, justify="right")
-    for item in result.rounds:
-        gate = item.gate.decision.value if item.gate else ""
+    for item in rounds:
+        gate = f"{item.gate.decision}, {'' if item.gate.adopted else 'not '}adopted" if item.gate else ""
         val = _number(item.val.mean if item.val else None, ".1%")
         table.add_row(str(item.round), *_explored(item), val, gate)
     return table
 
 
-def _measures(result: Result) -> Table:
-    names = list(dict.fromkeys(name for item in result.rounds for name in item.measures))
+def _measures(rounds: Sequence[Round]) -> Table:
+    names = list(dict.fromkeys(name for item in rounds for name in item.measures))
     table = Table(title="the method's own numbers")
     for heading in ("round", *(name.replace("_", " ") for name in names)):
         table.add_column(escape(heading), justify="right")
-    for item in result.rounds:
+    for item in rounds:
         cells = (f"{item.measures[name]:.4g}" if name in item.measures else "" for name in names)
         table.add_row(str(item.round), *cells)
     return table
@@ -155,6 +163,11 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ("time", f"{times}; {result.start_seconds:.0f} s to start"),
         ("coverage", f"{result.coverage:.1%} of test verdicts known; channels: {', '.join(result.channels)}"),
     ]
+    paid = [timing.dollars for timing in result.budget.timing.values()]
+    if any(paid) or None in paid:
+        known = [dollars for dollars in paid if dollars is not None]
+        total = f"${sum(known):.4f}" if len(known) == len(paid) else "unknown: no prices were given (--price)"
+        facts.append(("cost", f"{total}, evaluation and controls included"))
     if result.stopped_by:
         facts.append(("stopped", f"budget of {result.stopped_by} ran out; resume with a larger one"))
     return facts + [("note", note) for note in result.notes]
@@ -164,8 +177,8 @@ def print_attempts(console: Console, shown: Sequence[ShownAttempt]) -> None:
     """Every attempt as text, with its verdict."""
     for item in shown:
         head = f"{item.step} sample {item.attempt.index}: {_verdict(item)}"
-        console.print(head, style="bold", highlight=False, markup=False)
-        console.print(_safe(item.attempt.response[:_RESPONSE_LIMIT]), highlight=False, markup=False)
+        console.print(visible(head), style="bold", highlight=False, markup=False)
+        console.print(visible(item.attempt.response[:_RESPONSE_LIMIT]), highlight=False, markup=False)
 
 
 def _verdict(item: ShownAttempt) -> str:
@@ -178,8 +191,3 @@ def _verdict(item: ShownAttempt) -> str:
             return f"unknown ({kind})"
         case None:
             return "not judged"
-
-
-def _safe(text: str) -> str:
-    """Model text without control characters, which could drive the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -18,11 +18,14 @@ _LONGEST_PATH = 1024
 
 
 @contextmanager
-def folder_with(files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A new folder with these files; it and all that was added is removed at the end."""
+def folder_with(files: Mapping[str, bytes], beneath: Path | None = None) -> Iterator[Path]:
+    """A new folder with these files, `beneath` another one or the system's temporary folder.
+
+    It and all that was added is removed at the end.
+    """
     for name in files:
         checked_name(name)
-    folder = Path(tempfile.mkdtemp(prefix="sharpen-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="sharpen-", dir=beneath)).resolve()
     try:
         with disk_errors(folder):
             for name, data in files.items():

@@ -44,7 +44,8 @@ _X86_64 = {
     "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "sched_setattr": 314,
     "memfd_create": 319, "bpf": 321, "execveat": 322, "userfaultfd": 323, "shmat": 30, "shmctl": 31,
     "semop": 65, "semctl": 66, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "syslog": 103,
-    "semtimedop": 220, "mq_unlink": 241, "fanotify_init": 300, "fanotify_mark": 301,
+    "semtimedop": 220, "mq_unlink": 241, "fanotify_init": 300, "fanotify_mark": 301, "personality": 135,
+    "modify_ldt": 154, "io_setup": 206, "io_submit": 209, "splice": 275, "tee": 276, "vmsplice": 278,
 }  # fmt: skip
 _ARM64 = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
@@ -60,7 +61,8 @@ _ARM64 = {
     "process_vm_writev": 271, "kcmp": 272, "sched_setattr": 274, "memfd_create": 279, "bpf": 280,
     "execveat": 281, "userfaultfd": 282, "shmat": 196, "shmctl": 195, "semop": 193, "semctl": 191,
     "msgsnd": 189, "msgrcv": 188, "msgctl": 187, "syslog": 116, "semtimedop": 192, "mq_unlink": 181,
-    "fanotify_init": 262, "fanotify_mark": 263,
+    "fanotify_init": 262, "fanotify_mark": 263, "personality": 92, "io_setup": 0, "io_submit": 2,
+    "splice": 76, "tee": 77, "vmsplice": 75,
 }  # fmt: skip
 _MACHINES: Mapping[str, tuple[int, Mapping[str, int]]] = {
     "x86_64": (0xC000003E, _X86_64),

@@ -7,12 +7,12 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from sharpen.core.errors import Unavailable
 from sharpen.core.records import Record
 from sharpen.sandbox import landlock, seccomp
 
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/localtime")
 _ALSO = ("/usr/share/zoneinfo", "/dev/urandom", "/dev/random", "/dev/zero")
+_NOWHERE = "/dev/null"
 _PACKAGES = ("site-packages", "dist-packages")
 
 
@@ -44,21 +44,15 @@ def protections() -> tuple[Protection, ...]:
     )
 
 
-def require_walls() -> None:
-    """Raises Unavailable where a wall is missing."""
-    missing = [wall.detail for wall in protections() if not wall.stands]
-    if missing:
-        raise Unavailable(
-            f"code written by models cannot be held here: {'; '.join(missing)}",
-            remedy="use Linux 5.13 or later with Landlock on x86-64 or arm64 (a virtual machine or container "
-            "will do), or tasks that run no code",
-        )
+def missing_walls() -> str:
+    """What this machine lacks for the level `walled`, in one line; empty where nothing is missing."""
+    return "; ".join(wall.detail for wall in protections() if not wall.stands)
 
 
 def rules(folder: Path, *, packages: bool) -> Iterator[tuple[Path, int]]:
-    """Landlock rules of a program whose own place is `folder`."""
+    """Landlock rules of programs whose own place is `folder`."""
     yield folder, landlock.OWN
-    yield Path("/dev/null"), landlock.OWN
+    yield Path(_NOWHERE), landlock.OWN
     for place in (*_SYSTEM, *_ALSO):
         yield Path(place), landlock.READ
     library = Path(sysconfig.get_path("stdlib"))
@@ -70,6 +64,13 @@ def rules(folder: Path, *, packages: bool) -> Iterator[tuple[Path, int]]:
         yield shared, landlock.READ
     for path in import_paths() if packages else ():
         yield Path(path), landlock.READ
+
+
+def shown() -> tuple[str, ...]:
+    """What exists for a program in a world of its own."""
+    library = Path(sysconfig.get_path("stdlib"))
+    shared = sorted(map(str, library.parent.glob("lib*.so*")))
+    return (*_SYSTEM, *_ALSO, _NOWHERE, str(library), *shared, *import_paths())
 
 
 def import_paths() -> tuple[str, ...]:

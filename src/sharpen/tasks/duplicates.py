@@ -39,21 +39,33 @@ def _root(parents: list[int], place: int) -> int:
     return place
 
 
+class Index:
+    """Texts that others are held against. Only those that share one of their rarest pairs are compared."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._sets = [_word_pairs(text) for text in texts]
+        self._counts = Counter(pair for found in self._sets for pair in found)
+        self._places: defaultdict[object, list[int]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            for key in self._keys(text, self._sets[place]):
+                self._places[key].append(place)
+
+    def like(self, text: str) -> list[int]:
+        """Places of the texts that say the same, in order."""
+        found = _word_pairs(text)
+        near = dict.fromkeys(place for key in self._keys(text, found) for place in self._places.get(key, ()))
+        return sorted(place for place in near if _overlap(found, self._sets[place]) >= OVERLAP)
+
+    def _keys(self, text: str, found: Pairs) -> list[object]:
+        numbers = tuple(DIGITS.findall(text))
+        rarest_first = sorted(found, key=lambda pair: (self._counts[pair], pair))
+        return [(numbers, pair) for pair in rarest_first[: len(found) - _least_common(len(found)) + 1]]
+
+
 def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs over the limit. Only texts that share one of their rarest word pairs are ever compared."""
-    sets = [_word_pairs(text) for text in texts]
-    numbers = [tuple(DIGITS.findall(text)) for text in texts]
-    counts = Counter(pair for found in sets for pair in found)
-    index: defaultdict[object, list[int]] = defaultdict(list)
-    for place, found in enumerate(sets):
-        rarest_first = sorted(found, key=lambda pair: (counts[pair], pair))
-        prefix = rarest_first[: len(found) - _least_common(len(found)) + 1]
-        keys = [(numbers[place], pair) for pair in prefix]
-        for other in dict.fromkeys(other for key in keys for other in index[key]):
-            if _overlap(found, sets[other]) >= OVERLAP:
-                yield other, place
-        for key in keys:
-            index[key].append(place)
+    index = Index(texts)
+    for place, text in enumerate(texts):
+        yield from ((other, place) for other in index.like(text) if other < place)
 
 
 def _word_pairs(text: str) -> Pairs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 MARKER = re.compile(
@@ -23,6 +24,8 @@ NUMBER = re.compile(
 SEVERAL = re.compile(r"±|\\pm|\d\s*(?:,|;|\bor\b|\band\b|\bto\b|/\s*or)\s*[-+$]?\d", re.ASCII)
 MAX_NUMBER = 200
 """Characters of the longest number that is read."""
+REMEMBERED = 4096
+"""Samples of one task share its reference, and many of them their answer."""
 
 
 class Final(NamedTuple):
@@ -88,6 +91,8 @@ def undress(text: str) -> str:
     """Take off surrounding space, emphasis, math delimiters and one full stop."""
     bare = text.strip().strip("*_`").strip()
     bare = bare.removesuffix(".").rstrip().strip("*_`").strip()
+    if not bare.startswith(("$", "\\")):
+        return bare
     for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         inside = bare[len(opening) : -len(closing)]
         if (
@@ -100,6 +105,7 @@ def undress(text: str) -> str:
     return bare
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_number(text: str) -> Number | None:
     """The exact value of a text that is one number and nothing else; None otherwise.
 

@@ -7,7 +7,8 @@
   out where attempts have no answer that could be voted on.
 - `CASES`: responses that prove it: gold must score 1, near misses and attacks must earn nothing.
 - `ISOLATION`: where it runs. Optional: `CHANNEL` (what it looks at, by default LABEL), `DEADLINE` (seconds in
-  a worker process), `PACKAGES` (distributions whose version is part of the verifier's identity).
+  a worker process), `PRELOAD` (modules that workers are to start with), `PACKAGES` (distributions whose
+  version is part of its identity).
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from sharpen.verifiers.base import (
 )
 
 ISOLATION = Isolation.PROCESS
+PRELOAD = ("sharpen.verifiers.formulas",)
 PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
 LONGEST = 300
 DEEPEST = 12

@@ -9,7 +9,8 @@ The rule. A response is right if its final answer is one number that equals the 
    number.
 2. Without a marker the last line that is not blank must be exactly one number, or a sentence without other
    digits or colons whose end is `is`, `are`, `equals` or `gives` and the number.
-3. Without a marker, a response of one line may also be an equation: the number after its last `=` counts.
+3. Without a marker, a response of one line may also be an equation: the number after its last `=` counts,
+   unless a side without division is a different number, so that the equation is false.
 4. If only one of answer and reference has a percent sign, it means what is written where the question speaks
    of percent (25% is 25), and a hundredth elsewhere (25% is 0.25).
 
@@ -23,6 +24,7 @@ import re
 
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict
+from sharpen.tasks.arithmetic import evaluate
 from sharpen.verifiers.answers import SEVERAL, Final, Number, final_answer, parse_number, undress
 from sharpen.verifiers.base import (
     NEEDS_ONE_ANSWER,
@@ -76,7 +78,14 @@ def _sentence_end(line: str) -> Number | None:
 def _equation_end(response: str) -> Number | None:
     line = undress(response)
     found = EQUATION.fullmatch(line) if "\n" not in line else None
-    return parse_number(undress(found["number"])) if found else None
+    number = parse_number(undress(found["number"])) if found else None
+    return None if number is None or _is_false(line, number) else number
+
+
+def _is_false(equation: str, number: Number) -> bool:
+    """Whether a side that can be worked out is another number; divisions may have been rounded."""
+    sides = [evaluate(side) for side in equation.split("=")[:-1] if "/" not in side]
+    return any(side is not None and side.value != number.value for side in sides)
 
 
 def _equal(found: Number, wanted: Number, question: str) -> bool:
@@ -110,6 +119,9 @@ CASES = (
             "+42",
         ],
         near_miss=[
+            "17=42",
+            "1=2=42",
+            "17+24=42",
             "41",
             "#### 43",
             "#### -42",

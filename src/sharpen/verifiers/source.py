@@ -128,6 +128,7 @@ def open_unproven(spec: str, *, pool: JudgePool, deadline: float | None = None) 
 def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifier:
     module: Any = plugins.load(PACKAGE, spec.name, kind="verifier", defines="verify")
     options = tuple(sorted(spec.bind(dials(module.verify), kind="verifier").items()))
+    pool.preload += [name for name in getattr(module, "PRELOAD", ()) if name not in pool.preload]
     sources: dict[str, str] = {}
     _collect_sources(module.__name__, sources)
     packages = [f"{name} {version(name)}" for name in getattr(module, "PACKAGES", ())]

@@ -1,0 +1,1 @@
+"""Side-by-side measurements: this package, its peers, and what the machine can do at most."""

@@ -1,0 +1,149 @@
+"""A worker process of the judge pool, seen from both ends.
+
+The worker sends every result as soon as it has it, so its owner always knows which item it is at and since
+when. Nothing else is sent; a worker whose owner is gone ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from typing import Any, Generic, TypeVar
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+DETAIL = 300
+"""Most characters of an error message that are kept."""
+MEMORY = 4 << 30
+"""Bytes of data a worker may hold before it gets a MemoryError."""
+START_SECONDS = 60.0
+"""How long a worker may take to start and to import what it is to do; no item's deadline runs meanwhile."""
+
+
+class Loss(StrEnum):
+    """Why an item has no value."""
+
+    RAISED = "raised"
+    """The function raised."""
+    TIMEOUT = "timeout"
+    """The function was stopped at its deadline."""
+    CRASH = "crash"
+    """The process ended while it held the item."""
+
+
+@dataclass(frozen=True)
+class Value(Generic[R]):
+    """What the function returned."""
+
+    value: R
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The item has no value."""
+
+    loss: Loss
+    detail: str = ""
+
+
+class Worker:
+    """The owner's end: one process, at most one chunk of items under way."""
+
+    def __init__(self, context: BaseContext) -> None:
+        """Start the process; it is ready when it first says so."""
+        ours, theirs = context.Pipe()
+        self.connection: Connection[Any, Any] = ours
+        self.places: list[int] = []
+        """Places of the items under way, that of the running one first."""
+        self.deadline = 0.0
+        self.due = 0.0
+        """When the running item must be done."""
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, and of the group of processes that it leads."""
+        return int(self._process.pid)
+
+    def give(
+        self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
+    ) -> None:
+        """Hand over a chunk of items; OSError if the process is gone."""
+        self.places, self.deadline = places, deadline
+        self.due = time.monotonic() + START_SECONDS + deadline
+        self.connection.send((function, items, deadline))
+
+    def take(self) -> tuple[int, Value[Any] | Lost] | None:
+        """The next result and its place, or None where it says that it begins; EOFError if it has ended."""
+        result = self.connection.recv()
+        self.due = time.monotonic() + self.deadline
+        return None if result is None else (self.places.pop(0), result)
+
+    def kill(self) -> int | None:
+        """End it with everything that it has started; its exit status, negative for a signal."""
+        if self._process.exitcode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.join()
+        self.connection.close()
+        return self._process.exitcode  # type: ignore[no-any-return]
+
+
+def _serve(connection: Connection[Any, Any]) -> None:
+    """In the worker: chunk after chunk until the owner is gone."""
+    _prepare()
+    with suppress(EOFError, ConnectionError):
+        while True:
+            function, items, deadline = connection.recv()
+            connection.send(None)
+            for item in items:
+                # The alarm ends a hung worker whose owner was killed.
+                with _alarm(2 * deadline + 5):
+                    result = _guarded(function, item)
+                connection.send(result)
+
+
+def _guarded(function: Callable[[A], R], item: A) -> Value[R] | Lost:
+    try:
+        return Value(function(item))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code raises anything; it is reported
+        text = " ".join(str(error).split())[:DETAIL]
+        return Lost(Loss.RAISED, f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _prepare() -> None:
+    """Lead a group of processes; spare standard output, memory and the owner's interrupts."""
+    os.dup2(sys.stderr.fileno(), 1)
+    if hasattr(os, "setsid"):
+        os.setsid()
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,1 @@
+"""An improved policy, or any model, as an OpenAI-compatible server."""

@@ -1,0 +1,256 @@
+"""The server: an ASGI application with the routes of the OpenAI protocol, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from sharpen.core.attempt import Attempt
+from sharpen.core.engine import Decoder
+from sharpen.core.errors import Busy, SharpenError
+from sharpen.core.policy import Decoding
+from sharpen.core.task import Message, Role, Task
+from sharpen.serve.answering import Asked
+from sharpen.serve.batching import Batcher
+from sharpen.serve.events import Stream
+from sharpen.serve.metrics import Metrics
+from sharpen.serve.served import Served
+from sharpen.serve.wire import (
+    MOST_BODY,
+    ChatRequest,
+    Envelope,
+    Refusal,
+    TextRequest,
+    spoken,
+    usage_of,
+)
+
+Body = ChatRequest | TextRequest
+_BAD = "invalid_request_error"
+
+
+class Limits(NamedTuple):
+    """What one server takes."""
+
+    rows: int = 64
+    """Samples that are drawn together."""
+    waiting: int = 256
+    """Requests in line."""
+    max_tokens: int = 4096
+    """Longest answer that may be asked for."""
+    seconds: float = 600.0
+    """From a request to its answer."""
+    key: str = ""
+    """What clients must show as their API key; empty for none."""
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    """Names by which the server may be called; others are refused, so that no web page reaches it."""
+
+
+class Server:
+    """Routes over one batcher."""
+
+    def __init__(self, served: Served, limits: Limits) -> None:
+        """Starts the thread that answers."""
+        self.served, self.limits = served, limits
+        self.batcher = Batcher(
+            served,
+            rows=limits.rows,
+            waiting=limits.waiting,
+            watch=lambda rows: self.metrics.rows.observe(rows),
+        )
+        self.metrics = Metrics(lambda: self.batcher.waiting)
+
+    async def chat(self, request: Request) -> Response:
+        """`POST /v1/chat/completions`."""
+        return await self._reply(request, ChatRequest)
+
+    async def text(self, request: Request) -> Response:
+        """`POST /v1/completions`."""
+        return await self._reply(request, TextRequest)
+
+    async def models(self, request: Request) -> Response:
+        """`GET /v1/models`: the one that is served."""
+        self._authorise(request)
+        one = {"id": self.served.name, "object": "model", "created": 0, "owned_by": "sharpen"}
+        return JSONResponse({"object": "list", "data": [one]})
+
+    async def health(self, request: Request) -> Response:
+        """`GET /health`."""
+        fine = self.batcher.alive
+        about = {
+            "status": "ok" if fine else "dead",
+            "model": self.served.name,
+            "waiting": self.batcher.waiting,
+        }
+        return JSONResponse({**about, "policy": self.served.policy.version}, status_code=200 if fine else 503)
+
+    async def numbers(self, request: Request) -> Response:
+        """`GET /metrics`."""
+        return PlainTextResponse(self.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def _reply(self, request: Request, kind: type[Body]) -> Response:
+        start = time.perf_counter()
+        self._authorise(request)
+        body = await self._body(request, kind)
+        asked, envelope = self._asked(body), Envelope.new(self.served.name, chat=kind is ChatRequest)
+        if body.stream:
+            return self._streamed(body, asked, envelope, start)
+        attempts = await self._answer(asked)
+        reply = envelope.wrap(self._choices(attempts, body, envelope), usage=usage_of(attempts))
+        self._count(attempts, start)
+        return JSONResponse(reply)
+
+    def _authorise(self, request: Request) -> None:
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.limits.key and not hmac.compare_digest(shown.encode(), self.limits.key.encode()):
+            raise Refusal(401, "authentication_error", "the API key is missing or wrong")
+
+    async def _body(self, request: Request, kind: type[Body]) -> Body:
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise Refusal(415, _BAD, "the request must be application/json")
+        data = b""
+        async for piece in request.stream():
+            data += piece
+            if len(data) > MOST_BODY:
+                raise Refusal(413, _BAD, f"the request has more than {MOST_BODY} bytes")
+        try:
+            return kind.model_validate(json.loads(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or None
+            raise Refusal(400, _BAD, f"{place or 'request'}: {first['msg']}", place) from None
+        except (ValueError, RecursionError):
+            raise Refusal(400, _BAD, "the request is no JSON") from None
+
+    def _asked(self, body: Body) -> Asked:
+        """The request as the policy is asked it."""
+        if body.model != self.served.name:
+            raise Refusal(
+                404, _BAD, f"there is no model {body.model[:80]!r}; it is {self.served.name!r}", "model"
+            )
+        limit = body.limit or min(self.served.max_tokens, self.limits.max_tokens)
+        if limit > self.limits.max_tokens:
+            raise Refusal(
+                400, _BAD, f"at most {self.limits.max_tokens} tokens can be asked for", "max_tokens"
+            )
+        raw = body.prompt if isinstance(body, TextRequest) else ""
+        if raw and not self.served.takes_text:
+            raise Refusal(400, _BAD, "this policy answers dialogues: use /v1/chat/completions", "prompt")
+        warmth = self.served.temperature if body.temperature is None else body.temperature
+        decoding = Decoding(warmth, body.top_p or 1.0, limit, body.stops)
+        return Asked(
+            task=Task(messages=_messages(body), answer=""),
+            decoding=decoding,
+            seed=secrets.randbits(62) if body.seed is None else body.seed,
+            samples=body.n or 1,
+            raw=raw,
+        )
+
+    async def _answer(self, asked: Asked) -> tuple[Attempt, ...]:
+        try:
+            return await asyncio.wait_for(
+                asyncio.wrap_future(self.batcher.submit(asked)), timeout=self.limits.seconds
+            )
+        except TimeoutError:
+            seconds = f"{self.limits.seconds:g} s"
+            raise Refusal(504, "timeout", f"there is no answer after {seconds}") from None
+
+    def _choices(self, attempts: Sequence[Attempt], body: Body, envelope: Envelope) -> list[Any]:
+        samples = [spoken(attempt, raw=isinstance(body, TextRequest)) for attempt in attempts]
+        texts = None
+        if body.logprobs is not None and body.logprobs is not False:
+            model = self.served.model
+            if any(sample.logprobs is None for sample in samples) or not isinstance(model, Decoder):
+                raise Refusal(400, _BAD, "this policy's answers have no log-probabilities", "logprobs")
+            texts = {token: model.decode([token]) for sample in samples for token in sample.tokens}
+        return [envelope.choice(index, sample, texts) for index, sample in enumerate(samples)]
+
+    def _count(self, attempts: Sequence[Attempt], start: float) -> None:
+        usage = usage_of(attempts)
+        for kind in ("prompt", "completion"):
+            self.metrics.tokens.labels(kind).inc(float(str(usage[f"{kind}_tokens"])))
+        self.metrics.seconds.observe(time.perf_counter() - start)
+
+    def _streamed(self, body: Body, asked: Asked, envelope: Envelope, start: float) -> Response:
+        model, alone = self.served.model, self.served.workflow is None
+        decode = model.decode if isinstance(model, Decoder) else None
+        stops = asked.decoding.stop or self.served.policy.prompt.stop
+        stream = Stream(envelope, asked, decode or (lambda ids: ""), stops)
+        answer = self.batcher.submit(replace(asked, hear=stream.hear if decode and alone else None))
+        answer.add_done_callback(stream.end)
+        events = stream.events(
+            answer,
+            usage=bool(body.stream_options and body.stream_options.include_usage),
+            seconds=self.limits.seconds,
+            done=lambda attempts: self._count(attempts, start),
+        )
+        return StreamingResponse(
+            events, media_type="text/event-stream", headers={"cache-control": "no-cache"}
+        )
+
+
+def _messages(body: Body) -> tuple[Message, ...]:
+    if isinstance(body, TextRequest):
+        return (Message(role=Role.USER, content=body.prompt),)
+    return tuple(said.message() for said in body.messages)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _counted(server: Server, route: str, handle: Handler) -> Handler:
+    """The handler with every error as the protocol says it, and every reply counted."""
+
+    async def counted(request: Request) -> Response:
+        try:
+            response = await handle(request)
+        except Refusal as refusal:
+            response = JSONResponse(refusal.body, status_code=refusal.status)
+        except Busy as busy:
+            full = Refusal(503, "overloaded_error", str(busy)).body
+            response = JSONResponse(full, status_code=503, headers={"retry-after": "1"})
+        except SharpenError as error:
+            response = JSONResponse(Refusal(400, _BAD, str(error)).body, status_code=400)
+        server.metrics.requests.labels(route, response.status_code).inc()
+        return response
+
+    return counted
+
+
+def application(served: Served, limits: Limits | None = None) -> Starlette:
+    """The server for a policy; it answers until the application is shut down."""
+    limits = limits or Limits()
+    server = Server(served, limits)
+    routes = [
+        ("/v1/chat/completions", "POST", server.chat),
+        ("/v1/completions", "POST", server.text),
+        ("/v1/models", "GET", server.models),
+        ("/health", "GET", server.health),
+        ("/metrics", "GET", server.numbers),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(server.batcher.close)
+
+    return Starlette(
+        routes=[Route(path, _counted(server, path, handle), methods=[verb]) for path, verb, handle in routes],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(limits.hosts), www_redirect=False)],
+        lifespan=lifespan,
+    )

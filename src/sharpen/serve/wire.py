@@ -1,0 +1,206 @@
+"""The OpenAI protocol as records: what is asked is checked field by field, what is not done is refused."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from sharpen.core.attempt import Attempt, Author, Stop
+from sharpen.core.task import Message, Role
+
+MOST_SAMPLES = 64
+MOST_STOPS = 16
+MOST_MESSAGES = 1000
+MOST_BODY = 4 << 20
+"""Bytes of a request."""
+_REASONS = {Stop.LENGTH: "length", Stop.FAILED: "content_filter"}
+
+
+class Part(BaseModel):
+    """A piece of a message; only text is understood."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Said(BaseModel):
+    """A message of the dialogue."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[Part]
+
+    def message(self) -> Message:
+        """The message as tasks hold it."""
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return Message(role=Role.SYSTEM if self.role == "developer" else Role(self.role), content=text)
+
+
+class StreamOptions(BaseModel):
+    """How to stream."""
+
+    include_usage: bool = False
+
+
+class Common(BaseModel):
+    """What both interfaces take; fields that would change an answer and are not understood are refused."""
+
+    model_config = ConfigDict(extra="ignore")
+    model: str
+    temperature: Annotated[float, Field(ge=0, le=10)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            raise ValueError("the request must be a JSON object")
+        for name, harmless in REFUSED.items():
+            if body.get(name) not in harmless:
+                raise ValueError(f"{name} is not supported by this server")
+        return body
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        if stop is not None and not all([stop] if isinstance(stop, str) else stop):
+            raise ValueError("a stop text must not be empty")
+        return stop
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop texts."""
+        return () if self.stop is None else (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+REFUSED: dict[str, tuple[JsonValue, ...]] = {
+    "tools": (None, []),
+    "functions": (None, []),
+    "response_format": (None, {"type": "text"}),
+    "logit_bias": (None, {}),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "best_of": (None, 1),
+    "suffix": (None, ""),
+    "echo": (None, False),
+    "top_logprobs": (None, 0),
+}
+"""Fields that this server does not act on, with the values that ask for nothing."""
+
+
+class ChatRequest(Common):
+    """`POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Said], Field(min_length=1, max_length=MOST_MESSAGES)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """Longest answer, by either of its names."""
+        return self.max_completion_tokens or self.max_tokens
+
+
+class TextRequest(Common):
+    """`POST /v1/completions`."""
+
+    prompt: Annotated[str, Field(min_length=1)]
+    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    """0: of the drawn tokens; others are not kept."""
+
+    @property
+    def limit(self) -> int | None:
+        """Longest answer."""
+        return self.max_tokens
+
+
+class Refusal(Exception):
+    """A request that is not answered, as the protocol says it."""
+
+    def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": None}}
+
+
+class Spoken(NamedTuple):
+    """One sample as it is sent."""
+
+    text: str
+    reason: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+
+
+def spoken(attempt: Attempt, *, raw: bool) -> Spoken:
+    """What an attempt says; log-probabilities where it is one turn that has them."""
+    own = [turn for turn in attempt.turns if turn.author is Author.POLICY]
+    alone = own[0] if len(own) == 1 else None
+    return Spoken(
+        own[-1].text if raw and own else attempt.response,
+        _REASONS.get(attempt.stop, "stop"),
+        alone.token_ids if alone else (),
+        alone.logprobs if alone else None,
+    )
+
+
+def usage_of(attempts: Sequence[Attempt]) -> dict[str, JsonValue]:
+    """Tokens of a request: the prompt's once, the policy's for every sample."""
+    shown = [turn for turn in attempts[0].turns if turn.author is not Author.POLICY] if attempts else []
+    prompt = sum(len(turn.token_ids) for turn in shown)
+    drawn = sum(attempt.token_count for attempt in attempts)
+    return {"prompt_tokens": prompt, "completion_tokens": drawn, "total_tokens": prompt + drawn}
+
+
+class Envelope(NamedTuple):
+    """What every reply to a request has in common."""
+
+    id: str
+    created: int
+    model: str
+    chat: bool
+
+    @classmethod
+    def new(cls, model: str, *, chat: bool) -> Envelope:
+        """For a request that came now."""
+        return cls(f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}", int(time.time()), model, chat)
+
+    def wrap(self, choices: Sequence[Any], *, chunk: bool = False, **more: Any) -> dict[str, Any]:
+        """Choices as a reply, or as a piece of one."""
+        kind = ("chat.completion.chunk" if chunk else "chat.completion") if self.chat else "text_completion"
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return {**head, "choices": list(choices), **more}
+
+    def choice(self, index: int, sample: Spoken, decode: Mapping[int, str] | None) -> dict[str, JsonValue]:
+        """A sample as a choice; `decode` has the tokens' texts if log-probabilities are wanted."""
+        body: dict[str, JsonValue] = {"index": index, "finish_reason": sample.reason}
+        body["logprobs"] = self._logprobs(sample, decode) if decode is not None else None
+        if self.chat:
+            return {**body, "message": {"role": "assistant", "content": sample.text, "refusal": None}}
+        return {**body, "text": sample.text}
+
+    def _logprobs(self, sample: Spoken, decode: Mapping[int, str]) -> JsonValue:
+        texts, values = [decode[token] for token in sample.tokens], list(sample.logprobs or ())
+        if not self.chat:
+            return {"tokens": list(texts), "token_logprobs": list(values)}
+        rows: list[JsonValue] = [
+            {"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []}
+            for text, value in zip(texts, values, strict=True)
+        ]
+        return {"content": rows}
+
+    def piece(self, index: int, text: str, reason: str | None = None) -> dict[str, JsonValue]:
+        """A piece of a sample as a choice of a chunk."""
+        body: dict[str, JsonValue] = {"index": index, "finish_reason": reason, "logprobs": None}
+        if not self.chat:
+            return {**body, "text": text}
+        return {**body, "delta": {"content": text} if text else {}}

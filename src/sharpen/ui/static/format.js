@@ -1,0 +1,43 @@
+// Numbers and times in words.
+
+export const percent = (value, signed = false) => {
+  if (value === null || value === undefined) return "unknown";
+  return `${signed && value >= 0 ? "+" : ""}${(100 * value).toFixed(1)}%`;
+};
+
+export function interval(item, signed = false) {
+  if (!item) return "";
+  if (item.low === null || item.mean === null) return percent(item.mean, signed);
+  const ends = [item.low, item.high].map((end) => percent(end, signed).slice(0, -1));
+  return `${percent(item.mean, signed)} (${ends.join(" to ")})`;
+}
+
+export const count = (value) => Number(value).toLocaleString("en");
+
+export function seconds(value) {
+  if (value < 1) return `${Math.round(1000 * value)} ms`;
+  if (value < 60) return `${value.toFixed(1)} s`;
+  if (value < 5400) return `${(value / 60).toFixed(1)} min`;
+  return `${(value / 3600).toFixed(1)} h`;
+}
+
+export function ago(epoch) {
+  if (!epoch) return "";
+  const passed = Math.max(0, Date.now() / 1000 - epoch);
+  if (passed < 5) return "just now";
+  if (passed < 90) return `${Math.round(passed)} s ago`;
+  if (passed < 5400) return `${Math.round(passed / 60)} min ago`;
+  if (passed < 129600) return `${Math.round(passed / 3600)} h ago`;
+  return new Date(epoch * 1000).toISOString().slice(0, 10);
+}
+
+export const words = (name) => name.replaceAll("_", " ");
+
+export const number = (value) =>
+  typeof value === "number" ? (Number.isInteger(value) ? count(value) : String(Number(value.toPrecision(4)))) : value;
+
+const SIGNS = { running: "▶", done: "✓", budget: "■", unfinished: "○", empty: "·", unreadable: "!" };
+
+// A state is told by a sign and a word, never by colour alone.
+export const stateWords = (card) =>
+  `${SIGNS[card.state]} ${card.state === "budget" ? `budget: ${words(card.stopped_by ?? "")}` : card.state}`;

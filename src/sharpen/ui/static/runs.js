@@ -1,0 +1,106 @@
+// The list of runs, live: filters, search, ticks to compare.
+
+import { Refused, get, listen } from "./api.js";
+import { refused } from "./app.js";
+import { fill, h, table } from "./dom.js";
+import { ago, count, interval, stateWords } from "./format.js";
+
+const STATES = ["running", "done", "budget", "unfinished", "empty", "unreadable"];
+const COLUMNS = ["", "state", "run", "recipe", "task", "model", "seed", "test score after", "gain", "steps", "changed"];
+const ticked = new Set();
+
+export const runAddress = (name, tab = "", fields = {}) => {
+  const query = new URLSearchParams(fields);
+  return `#/run/${encodeURIComponent(name)}${tab && `/${tab}`}${query.size ? `?${query}` : ""}`;
+};
+
+export async function showRuns(main, fields, signal) {
+  document.title = "Runs - Sharpen";
+  const asked = { q: fields.get("q") ?? "", state: fields.get("state") ?? "", begin: Number(fields.get("begin") ?? 0) };
+  const found = h("p", { class: "muted", role: "status" });
+  const list = table("Runs", COLUMNS, []);
+  const pages = h("nav", { class: "pages", "aria-label": "Pages of the list" });
+  const compare = h("a", { class: "button" }, "Compare");
+  const view = { asked, found, body: list.querySelector("tbody"), rows: new Map(), pages, compare };
+  fill(main, h("h1", { tabindex: -1 }, "Runs"), filters(asked), h("div", { class: "line" }, found, compare), list, pages);
+  update(view, await get("runs", asked, signal));
+  listen("runs/events", asked, signal, (page) => update(view, page),
+    (text, error) => refused(error instanceof Refused ? error : new Error(text)));
+  const clock = setInterval(() => view.body.querySelectorAll("td[data-epoch]").forEach((cell) => { cell.textContent = ago(Number(cell.dataset.epoch)); }), 5000);
+  signal.addEventListener("abort", () => clearInterval(clock));
+}
+
+function filters(asked) {
+  const go = (begin = 0) => {
+    const query = new URLSearchParams(Object.entries({ q: search.value, state: state.value, begin: begin || "" }).filter(([, value]) => value));
+    location.hash = `#/${query.size ? `?${query}` : ""}`;
+  };
+  const search = h("input", { type: "search", id: "q", value: asked.q, placeholder: "name, recipe, task, model, seed=0" });
+  const state = h("select", { id: "state", onchange: () => go() },
+    h("option", { value: "" }, "every state"), STATES.map((name) => h("option", { value: name, selected: name === asked.state }, name)));
+  return h("form", { class: "filters", role: "search", onsubmit: (event) => { event.preventDefault(); go(); } },
+    h("span", {}, h("label", { for: "q" }, "Search"), search), h("span", {}, h("label", { for: "state" }, "State"), state), h("button", {}, "Search"));
+}
+
+function update(view, page) {
+  const states = Object.entries(page.states).filter(([, many]) => many).map(([state, many]) => `${many} ${state}`);
+  view.found.textContent = page.total
+    ? `${count(page.found)} of ${count(page.total)} runs; ${states.join(", ")}`
+    : "There is no run here yet: `sharpen quickstart` makes two.";
+  const rows = page.items.map((card) => keyed(view, card));
+  if (rows.length !== view.body.rows.length || rows.some((row, at) => row !== view.body.rows[at])) {
+    const focused = document.activeElement;
+    view.body.replaceChildren(...rows);
+    if (view.body.contains(focused)) focused.focus();
+  }
+  turnPages(view, page);
+  offerCompare(view.compare);
+}
+
+// The row of a run; cells are made anew only when something changed, so that focus and ticks stay.
+function keyed(view, card) {
+  const said = JSON.stringify(card);
+  const known = view.rows.get(card.name);
+  if (known?.said === said) return known.row;
+  const row = known?.row ?? h("tr", { "data-run": card.name });
+  const old = row.contains(document.activeElement) ? document.activeElement.dataset.part : null;
+  fill(row, cells(view, card));
+  if (old) row.querySelector(`[data-part="${old}"]`)?.focus();
+  view.rows.set(card.name, { said, row });
+  return row;
+}
+
+function cells(view, card) {
+  const tick = h("input", {
+    type: "checkbox", "data-part": "tick", "aria-label": `compare ${card.name}`, checked: ticked.has(card.name),
+    onchange: () => { (tick.checked ? ticked.add(card.name) : ticked.delete(card.name)); offerCompare(view.compare); },
+  });
+  return [
+    h("td", {}, tick),
+    h("td", { class: `state ${card.state}` }, stateWords(card)),
+    h("th", { scope: "row" }, h("a", { href: runAddress(card.name), "data-part": "link" }, card.name)),
+    h("td", {}, card.recipe), h("td", {}, card.task), h("td", {}, card.model),
+    h("td", { class: "number" }, card.state === "empty" || card.state === "unreadable" ? "" : card.seed),
+    h("td", { class: "number" }, interval(card.after)),
+    h("td", { class: "number" }, interval(card.delta, true)),
+    h("td", { class: "number" }, card.rows ? count(card.rows) : card.problem),
+    h("td", { class: "number", "data-epoch": card.changed }, ago(card.changed)),
+  ];
+}
+
+function turnPages({ asked, pages }, page) {
+  const to = (begin, text) => {
+    const query = new URLSearchParams(Object.entries({ ...asked, begin }).filter(([, value]) => value));
+    return h("a", { class: "button", href: `#/${query.size ? `?${query}` : ""}` }, text);
+  };
+  const next = asked.begin + page.items.length;
+  fill(pages, asked.begin > 0 && to(Math.max(0, asked.begin - 100), "Newer"), next < page.found && to(next, "Older"));
+}
+
+function offerCompare(link) {
+  const many = ticked.size;
+  link.textContent = many < 2 ? "Tick two or more runs to compare them" : `Compare ${many} runs`;
+  link.classList.toggle("off", many < 2);
+  if (many < 2) link.removeAttribute("href");
+  else link.setAttribute("href", `#/compare?${new URLSearchParams([...ticked].map((name) => ["run", name]))}`);
+}

@@ -1,0 +1,123 @@
+"""Shows what a Ray cluster of several nodes on this machine does to a run: it changes nothing but the time.
+
+    python tools/measure_cluster.py kill     a node dies and the driver is killed -9 on the way; same journal?
+    python tools/measure_cluster.py speed    judge-bound work with one worker and with two
+
+Needs `pip install 'sharpen[ray]'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ray.cluster_utils import Cluster
+
+from sharpen.core.journal import head_of, read_rows
+from sharpen.core.task import Task
+from sharpen.executors.ray_pool import RayPool
+from sharpen.verifiers.source import open_verifier
+
+WORK = [
+    *("run", "star", "--task", "chain?level=1", "--verifier", "math", "--threads", "1", "--max-tokens", "24"),
+    *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
+    *("--iterations", "2", "--samples", "1"),
+]
+NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+
+
+def new_cluster(workers: int) -> Cluster:
+    """A head that does no work, and so many nodes of one worker each."""
+    cluster = Cluster(
+        initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False}
+    )
+    for _ in range(workers):
+        cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    return cluster
+
+
+def started(out: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The run, in a process of its own."""
+    command = [sys.executable, "-c", "from sharpen.cli import main; main()", *WORK, "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def rows(folder: Path) -> int:
+    """Rows that are in the journal by now."""
+    return len(list(read_rows(folder))) if (folder / "journal.sqlite").is_file() else 0
+
+
+def until(folder: Path, wanted: int, driver: subprocess.Popen[bytes]) -> None:
+    """Wait until the journal has so many rows, or the driver has ended."""
+    while rows(folder) < wanted and driver.poll() is None:
+        time.sleep(0.02)
+
+
+def kill(folder: Path) -> None:
+    """A run on a cluster that loses a node and its driver, against one with local workers."""
+    assert started(folder / "local").wait() == 0
+    total = rows(folder / "local")
+    cluster = new_cluster(2)
+    nodes, out = list(cluster.worker_nodes), folder / "ray"
+    executor = ("--executor", f"ray:{cluster.address}")
+    driver = started(out, *executor)
+    until(out, total // 4, driver)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    print(f"killed a node after row {rows(out)} of {total}", flush=True)
+    until(out, total // 2, driver)
+    assert driver.poll() is None, "the run was to be killed on its way"
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    print(f"killed the driver after row {rows(out)} of {total}", flush=True)
+    cluster.add_node(**NODE)
+    assert started(out, *executor).wait() == 0
+    cluster.shutdown()
+    same = head_of(out) == head_of(folder / "local") and rows(out) == total
+    print(f"journal of {rows(out)} rows: {'the same' if same else 'DIFFERS'}")
+    sys.exit(not same)
+
+
+def speed(items: int) -> None:
+    """Seconds for the same judging with one worker and with two."""
+    tasks = [Task.ask("?", rf"\frac{{{n + 1}}}{{{n + 7}}}+\sqrt{{{n + 2}}}") for n in range(items)]
+    pairs = [
+        (task, rf"\boxed{{\sqrt{{{n + 2}}}+\frac{{{n + 1}}}{{{n + 7}}}}}") for n, task in enumerate(tasks)
+    ]
+    seconds = {}
+    for workers in (1, 2):
+        cluster = new_cluster(workers)
+        with RayPool(cluster.address) as pool:
+            verifier = open_verifier("math", pool=pool)
+            verifier.judge_texts(pairs[: 32 * workers])
+            start = time.perf_counter()
+            verifier.judge_texts(pairs)
+            seconds[workers] = time.perf_counter() - start
+        cluster.shutdown()
+        print(f"{workers} worker{'s' * (workers > 1)}: {items / seconds[workers]:.0f} verdicts/s", flush=True)
+    print(f"throughput with two workers: {seconds[1] / seconds[2]:.2f} times that of one")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["kill", "speed"])
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--folder", type=Path, help="where the runs are kept; the local one is made once")
+    asked = parser.parse_args()
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if asked.what == "speed":
+        speed(asked.items)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            kill(asked.folder or Path(folder))
+
+
+if __name__ == "__main__":
+    main()

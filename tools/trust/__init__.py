@@ -1,0 +1,1 @@
+"""Long-form proofs of durability, honest gates and hardy parsers; `make trust` runs them, in pieces."""
