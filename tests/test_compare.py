@@ -122,9 +122,9 @@ def test_it_cannot_be_changed(
 
 def test_what_cannot_run_here_is_refused_before_any_work(tmp_path: Path, recipe: str) -> None:
     folder = tmp_path / "out"
-    with pytest.raises(BadInput, match="hyperagents cannot run here") as told:
-        go(folder, f"{recipe},hyperagents", 1, model="none")
-    assert "nothing" in str(told.value) and not (folder / "runs").exists()
+    with pytest.raises(BadInput, match=r"'star, grpo': star cannot run here.*needs train"):
+        go(folder, f"{recipe},star,grpo", 1, model="none")
+    assert not (folder / "runs").exists() and not (folder / "plan.json").exists()
 
 
 def test_killed_twice_it_ends_in_the_same_runs(recipe: str, tmp_path: Path) -> None:

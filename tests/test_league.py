@@ -21,7 +21,7 @@ def test_equal_arms_are_not_told_apart() -> None:
 
 
 def test_a_planted_gain_is_found() -> None:
-    found = [league(*made_up(number, tasks=400, of_seeds=0.01, gain=0.1)) for number in range(6)]
+    found = [league(*made_up(number, tasks=900, of_seeds=0.01, gain=0.1)) for number in range(6)]
     assert sum(one.against["method 0"].clear for one in found) >= 5
     for one in found:
         tested = one.against["method 0"]
@@ -90,17 +90,17 @@ def test_unknown_scores_leave_their_task_out() -> None:
 def test_holm_is_monotone_and_never_below_the_p_value(p_values: list[float]) -> None:
     found = holm(p_values)
     for p, (corrected, error) in zip(p_values, found, strict=True):
-        assert p <= corrected <= 1 and 0.05 / len(p_values) <= error + 1e-12 <= 0.05 + 2e-12
+        assert p <= corrected <= 1 and 0.025 / len(p_values) <= error + 1e-12 <= 0.025 + 2e-12
         assert (corrected <= 0.05) == (p <= error)
     for one, other in permutations(zip(p_values, found, strict=True), 2):
         assert one[0] > other[0] or one[1][0] <= other[1][0]
 
 
 def test_holm_known_case() -> None:
-    """Holm (1979) by hand: four p-values, of which the two smallest are rejected."""
-    assert [p for p, _ in holm([0.01, 0.04, 0.03, 0.005])] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    """Holm (1979) by hand: four p-values, of which the smallest is rejected; twice, for two families."""
+    assert [p for p, _ in holm([0.01, 0.04, 0.03, 0.005])] == pytest.approx([0.06, 0.12, 0.12, 0.04])
     assert [error for _, error in holm([0.01, 0.04, 0.03, 0.005])] == pytest.approx(
-        [0.05 / 3, 0.025, 0.025, 0.0125]
+        [0.025 / 3, 0.025 / 3, 0.025 / 3, 0.025 / 4]
     )
 
 

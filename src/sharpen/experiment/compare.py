@@ -86,7 +86,7 @@ def compare(
         # The crew comes first, since its fork server is the one that everything here shares.
         with Crew(jobs, preload=preload) as crew:
             new = [arm.name for arm in plan.arms if not _has_begun(plan, folder, arm.name)]
-            plan = admitted(plan, new) if new else plan
+            plan = admitted(plan, new, crew, folder / "logs") if new else plan
             write_plan(plan, folder)
             _run_all(_Field(plan, folder), crew, listening, heard, command)
     return _written(_Field(plan, folder), command)
@@ -152,8 +152,11 @@ def _run_all(
 ) -> None:
     """Keep the crew busy until every run is done."""
     running: dict[Path, Job] = {}
-    known = field.complete()
+    known: list[int] = []
     while True:
+        if (complete := field.complete()) != known:
+            known = complete
+            _written(field, command)
         for job in field.waiting():
             if crew.free and job.folder not in running:
                 crew.start(job.folder, _run, job.spec, job.folder, listening)
@@ -168,9 +171,6 @@ def _run_all(
                 f"{job.arm} with seed {job.seed} failed: {ended.error.problem}", remedy=ended.error.remedy
             )
         heard(Progress(job, True, field.done(), field.total))
-        if (complete := field.complete()) != known:
-            known = complete
-            _written(field, command)
 
 
 def _run(spec: RunSpec, folder: Path, listening: Listening) -> None:

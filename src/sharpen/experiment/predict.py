@@ -73,7 +73,9 @@ class _MadeUpVerifier:
 
 def _count_only(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:
     """Stand-in for training: only counts the tokens."""
-    tokens = sum(item.attempt.token_count for item in batch.items) if isinstance(batch, Batch) else 0
+    if not isinstance(batch, Batch):
+        return Updated(policy=policy)
+    tokens = sum(item.attempt.token_count for item in batch.items)
     return Updated(policy=policy, usage=Usage(trained_tokens=tokens * _passes(updater, batch)))
 
 

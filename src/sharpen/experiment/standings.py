@@ -220,7 +220,7 @@ def _rule(plan: Plan) -> str:
         return "no budget was set: every method ran as long as its own settings say"
     fixed = [arm.name for arm in plan.arms if arm.rounds is None]
     said = f"every method got {limits}, and as many rounds as that pays for"
-    return f"{said}; the length of {', '.join(fixed)} is set by settings" if fixed else said
+    return f"{said}; but {', '.join(fixed)} as many as their own settings say" if fixed else said
 
 
 def conclusion(arms: Sequence[ArmResult], found: League, seeds: int) -> str:

@@ -24,7 +24,10 @@ _LOG_WIDTH = 120
 
 _LEGEND = (
     ("answer", "tokens that are drawn to answer one test task"),
-    ("minus", "paired over seeds and tasks; at 5 % errors in all, by Holm's procedure over the methods"),
+    (
+        "minus",
+        "paired over seeds and tasks; 5 % errors in all, by Holm's procedure over methods and over pairs",
+    ),
     ("rank", "1 and the number of arms that are clearly better, by Holm's procedure over all pairs"),
     ("score", "of sealed test tasks in the table, of validation tasks in the charts"),
 )
