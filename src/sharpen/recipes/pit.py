@@ -16,9 +16,9 @@ g_lw, goes with them. M_P is the start policy, without RLHF of its own; its pair
 and one in ten is turned round. R starts from M_SFT and adds its log-likelihood, with a learnt weight, to two
 layers, which so few pairs teach little else. RL is GRPO on groups. Left out: PPO, ELO, stages beyond the two.
 
-Expected: improved answers beat first ones by far (three seeds: 10 to 54 %), at the first improvement, and more
-than a vote or as many samples. That RL adds to SFT is not shown here (SFT alone: 54 %). Ablation: `shown = "shuffled"` shows answers to other questions throughout
-training, so that there is no gap to learn.
+Expected: improved answers beat first ones by far (three seeds: 10 to 54 %), at the first improvement, and
+more than a vote or as many samples. That RL adds to SFT is not shown here (SFT alone: 54 %). Ablation:
+`shown = "shuffled"` shows answers to other questions throughout training, so that there is no gap to learn.
 """
 
 from __future__ import annotations
