@@ -158,6 +158,13 @@ def test_a_budget_ends_the_run_cleanly_and_more_goes_on(tmp_path: Path) -> None:
     assert json.loads(second.stdout)["test"]["openings"] == 2
 
 
+def test_a_gate_that_accepts_nothing_is_not_taken_for_nothing_learnt(tmp_path: Path) -> None:
+    words = ["run", "star", "--task", "chain?level=2", "--out", "r", *SMALL, "--gate", "enforce"]
+    done = sharpen(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["conclusion"].startswith("The gate accepted no candidate")
+
+
 BAD = {
     "missing file": ["run", "star", "--task", "nothing.jsonl"],
     "wrong field": ["run", "star", "--task", "good.jsonl", "--answer-field", "solution"],
@@ -175,6 +182,7 @@ BAD = {
     "value out of range": ["run", "star", "--task", "chain", "--samples", "0"],
     "bad budget": ["run", "star", "--task", "chain", "--budget", "sampled_token=2"],
     "model without weights": ["run", "grpo", "--task", "chain", "--model", "none"],
+    "a script that is to be trained": ["run", "star", "--task", "chain", "--model", "scripted:digits"],
     "forbidden channel": ["run", "star", "--task", "chain", "--forbid", "label"],
     "no run there": ["show", "nowhere"],
     "nothing to resume": ["resume", "nowhere"],

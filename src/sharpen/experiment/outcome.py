@@ -33,6 +33,10 @@ _UNCHANGED = (
     "Nothing was learned: the run ends with the policy it began with. An easier task, more --samples or "
     "solved examples (--shots) may give it right answers to learn from."
 )
+_REFUSED = (
+    "The gate accepted no candidate: the run ends with the policy it began with. More validation tasks "
+    "(--val) let it see smaller gains; --gate observe adopts without asking."
+)
 
 Values = tuple[float | None, ...]
 
@@ -52,12 +56,15 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         more_samples=_more_samples(run, setup, start, test, after, _affordable(engine, start, final, before)),
     )
     weights, steps = final.weights, Steps.of(engine)
+    rounds = rounds_of(steps, setup.verifier)
+    refused = any(each.gate is not None and not each.gate.adopted for each in rounds)
+    unchanged = _REFUSED if refused else _UNCHANGED
     wall, start_seconds = _wall(engine)
     return Result(
         spec=setup.spec,
         recipe=setup.recipe.name,
         paper=setup.recipe.paper,
-        conclusion=_UNCHANGED if final.version == start.version else _conclusion(delta, controls),
+        conclusion=unchanged if final.version == start.version else _conclusion(delta, controls),
         stopped_by=stopped_by,
         test=TestScores(
             before=_interval(before.values),
@@ -74,7 +81,7 @@ def conclude(setup: Setup, engine: Engine, final: Policy, stopped_by: str | None
         final=final,
         parts=final.parts,
         weights=str(engine.store.path(weights.files[WEIGHTS_FILE])) if weights else None,
-        rounds=rounds_of(steps, setup.verifier),
+        rounds=rounds,
         base_val=_interval(base_val.values),
         budget=Spent(
             limits=setup.spec.budget,

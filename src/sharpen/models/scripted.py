@@ -191,15 +191,21 @@ SCRIPTS: Mapping[str, Script] = {
 }
 
 
+_UNTRAINED = frozenset(Capability) - {Capability.SCHEMA, Capability.TRAIN}
+
+
 def open_scripted(which: str) -> ScriptedModel:
-    """Model of a named behaviour (`digits`), or of a function of one's own (`file.py:function`)."""
+    """Model of a named behaviour (`digits`), or of a function of one's own (`file.py:function`).
+
+    It has no weights: recipes that train are refused before they start.
+    """
     if ".py:" in which:
         path, _, function = which.rpartition(":")
         script = getattr(load("sharpen.models", path, kind="script"), function, None)
         if not callable(script):
             raise BadInput("script", which, f"{path} has no function {function}", remedy="check the name")
-        return ScriptedModel(script, name=f"scripted:{which}")
+        return ScriptedModel(script, name=f"scripted:{which}", capabilities=_UNTRAINED)
     if which not in SCRIPTS:
         remedy = f"one of: {', '.join(SCRIPTS)}, or file.py:function"
         raise BadInput("script", which, "there is no such script", remedy=remedy)
-    return ScriptedModel(SCRIPTS[which], name=f"scripted:{which}")
+    return ScriptedModel(SCRIPTS[which], name=f"scripted:{which}", capabilities=_UNTRAINED)
