@@ -24,7 +24,7 @@ from pydantic import JsonValue, ValidationError
 
 from sharpen.core.budget import Budget
 from sharpen.core.errors import BadInput, Damaged
-from sharpen.core.journal import Entry, Wall, _row
+from sharpen.core.journal import Entry, Wall, read_row
 from sharpen.core.records import decode, encode
 from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec
@@ -230,11 +230,11 @@ def _pipeline(text: str) -> object:
 
 
 def _journal(text: str) -> object:
-    return _row(Path("journal"), text, WALL, "0" * 64)
+    return read_row(Path("journal"), text, WALL, "0" * 64)
 
 
 def _journal_times(text: str) -> object:
-    return _row(Path("journal"), ENTRY, text, "0" * 64)
+    return read_row(Path("journal"), ENTRY, text, "0" * 64)
 
 
 ENTRY = encode(Entry(key="round.1/update", verb="update", inputs="0" * 64, blob="1" * 64)).decode()

@@ -23,11 +23,9 @@ _WIDE = 160
 """Columns that all facts need; also what there is where no terminal sets a width."""
 _LONGEST = 36
 """Characters of one cell."""
-
-
 _GIVING = ("task", "run", "model", "recipe")
 """Columns that give way where there is not room for all."""
-_GAP, _LEAST = 3, 10
+_GAP, _LEAST = 3, 6
 
 
 class Column(NamedTuple):
