@@ -289,8 +289,8 @@ if sys.argv[2] == "deaf":
 if sys.argv[2] == "term":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
-print("held", flush=True)
 try:
+    print("held", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     sys.exit(5)
