@@ -32,7 +32,8 @@ def said_by_nobody(program: str) -> str:
     python = python_for_others()
     if python is None or os.getuid() != 0:
         raise Unavailable(
-            "no other user can be played here", remedy="be root, with a Python and packages that every user may read"
+            "no other user can be played here",
+            remedy="be root, with a Python and packages that every user may read",
         )
     done = subprocess.run(
         [python, "-c", _BECOME.format(NOBODY) + program],
