@@ -1,5 +1,7 @@
-"""Where helpers and long-form drivers are found, and which tests share a worker."""
+"""Where helpers and long-form drivers are found, which tests share a worker, and how those share the machine."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,7 +10,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # The workers are as many as the cores; read by torch on import.
 
+IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30
+
+
+def pytest_configure() -> None:
+    """Runs are journaled to memory where there is plenty: thousands of syncs of a disk prove nothing more."""
+    if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests stay together, for its fixtures' sake; where each recipe is tested, a recipe's do.
 
