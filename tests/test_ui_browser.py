@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers_compare import ASKED, RECIPE
 from helpers_run import START, KillAfter, Killed, engine, loop, task_set
 from helpers_ui import LONG, hostile_run, manifest
 from sharpen.core.budget import Purpose
@@ -25,7 +26,6 @@ from sharpen.ui.serving import Site, open_site  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-SLOW = "import time\n\n\ndef slow(prompt, seed):\n    time.sleep(0.03)\n    return 'no idea'\n"
 MAIN = "from sharpen.cli import main; main()"
 PATIENCE = 60_000
 """Milliseconds; a machine may be busy."""
@@ -194,11 +194,11 @@ def test_a_run_is_followed_while_it_goes_on(page: playwright.Page, site: Site, r
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who holds a run is told by Linux alone")
 def test_start_watch_stop_and_resume(page: playwright.Page, runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SLOW)
-    small = "--task chain?level=2 --train 12 --val 8 --test 8 --control-samples 2 --chunk-rows 4 --threads 1"
-    model, out = f"scripted:{tmp_path}/script.py:slow", str(runs / "real")
+    (tmp_path / "nothing.py").write_text(RECIPE)
+    asked = {**ASKED, "iterations": 4, "seconds": 1.0, "out": runs / "real"}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in asked.items()]
     started = subprocess.Popen(
-        [sys.executable, "-c", MAIN, "run", "rft", *small.split(), "--model", model, "--out", out],
+        [sys.executable, "-c", MAIN, "run", str(tmp_path / "nothing.py"), *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
