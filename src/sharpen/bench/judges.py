@@ -37,7 +37,7 @@ def run(*, quick: bool) -> list[Row]:
     """All cases."""
     count, repeats = (400, 1) if quick else (10_000, 3)
     cores = len(os.sched_getaffinity(0))
-    with JudgePool(workers=cores) as pool:
+    with JudgePool(workers=cores, preload=(judge.__module__,)) as pool:
         rows = _numbers(pool, count, repeats)
         rows += _mathematics(pool, cores, count, repeats)
         serial = next(row.peer for row in rows if row.peer_name == ONE_PROCESS)

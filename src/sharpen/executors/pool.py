@@ -31,6 +31,8 @@ R = TypeVar("R")
 
 CHUNK = 16
 """Items that travel together."""
+QUIET = 0.01
+"""Seconds without a result after which there is time for something else."""
 
 
 class JudgePool:
@@ -47,6 +49,9 @@ class JudgePool:
         """May grow until the first worker is started."""
         self._size = workers
         self._workers: list[Worker] = []
+        self._spares: list[Worker] = []
+        """Once workers had to be ended, others stand by: started while there is nothing else to do."""
+        self._lost_some = False
         self._waiting: list[_Work[Any, Any]] = []
         """Work that is not finished, in the order in which it is handed out."""
 
@@ -58,16 +63,16 @@ class JudgePool:
 
     def close(self) -> None:
         """End the workers, whatever they are doing; the pool starts new ones if it is used again."""
-        for worker in self._workers:
+        for worker in (*self._workers, *self._spares):
             worker.kill()
             if worker.places:
                 worker.work.chunks.appendleft(worker.places)
-        self._workers, self._waiting = [], []
+        self._workers, self._spares, self._waiting = [], [], []
 
     @property
     def processes(self) -> list[int]:
         """Numbers of the worker processes there are."""
-        return [worker.pid for worker in self._workers]
+        return [worker.pid for worker in (*self._workers, *self._spares)]
 
     def map(
         self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int = CHUNK
@@ -136,9 +141,13 @@ class JudgePool:
     def _collect(self) -> None:
         """Take what comes in until the first deadline; end workers that are over theirs."""
         busy = {worker.connection: worker for worker in self._workers if worker.places}
-        first = min(worker.due for worker in busy.values())
-        for connection in wait(list(busy), timeout=max(0.0, first - time.monotonic())):
+        left = max(0.0, min(worker.due for worker in busy.values()) - time.monotonic())
+        spare = self._lost_some and len(self._spares) < self._size
+        ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
+        for connection in ready:
             self._take(busy[connection])  # type: ignore[index]
+        if spare and not ready:
+            self._spares.append(self._new())
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.places]:
             if worker.due <= now and not worker.connection.poll():
@@ -168,10 +177,14 @@ class JudgePool:
             work.chunks.appendleft(rest)
 
     def _start(self) -> Worker:
-        self._workers.append(Worker(process_context(self.preload)))
+        self._workers.append(self._spares.pop() if self._spares else self._new())
         return self._workers[-1]
 
+    def _new(self) -> Worker:
+        return Worker(process_context(self.preload))
+
     def _end(self, worker: Worker) -> int | None:
+        self._lost_some = True
         self._workers.remove(worker)
         return worker.kill()
 

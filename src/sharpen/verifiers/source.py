@@ -153,7 +153,9 @@ def open_unproven(spec: str, *, pool: JudgePool, deadline: float | None = None) 
 def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifier:
     module: Any = plugins.load(PACKAGE, spec.name, kind="verifier", defines="verify")
     options = tuple(sorted(spec.bind(dials(module.verify), kind="verifier").items()))
-    pool.preload += [name for name in getattr(module, "PRELOAD", ()) if name not in pool.preload]
+    if module.ISOLATION is Isolation.PROCESS:
+        # A worker that has to be started anew in the middle of a batch then finds everything there.
+        _preload(pool, *getattr(module, "PRELOAD", ()), module.__name__)
     sources: dict[str, str] = {}
     _collect_sources(module.__name__, sources)
     packages = [f"{name} {version(name)}" for name in getattr(module, "PACKAGES", ())]
@@ -173,6 +175,10 @@ def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifi
         pool=pool,
         sees_attempt=next(iter(typing.get_type_hints(module.verify).values())) is Attempt,
     )
+
+
+def _preload(pool: JudgePool, *modules: str) -> None:
+    pool.preload += [name for name in (judge_one.__module__, *modules) if name not in pool.preload]
 
 
 def _collect_sources(name: str, found: dict[str, str]) -> None:
@@ -196,6 +202,7 @@ def _open_users(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVeri
         raise BadInput("verifier", str(spec), "a file of yours takes no options", remedy="write them into it")
     code = hash_bytes(path.read_bytes())
     judging = Source(str(path), function or "verify", (), code)
+    _preload(pool)
     holds = _look_into(judging, pool, deadline)
     own_extract = Source(f"{PACKAGE}.exact", "verify", (), code)
     return OpenVerifier(
