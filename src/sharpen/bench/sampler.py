@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sharpen.bench.limits import Limits, probe
+from sharpen.bench.llama_cpp import LlamaCpp, exported, same_greedy
 from sharpen.bench.rows import Peer, Row, compared, rate
 from sharpen.core.policy import Decoding, PromptForm, Shot
 from sharpen.models.base import Prompt
@@ -84,8 +86,11 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
             "64 rows of equal length", texts[3:4], 64, Decoding(temperature=1.0, max_tokens=size.steps), True
         ),
     ]
-    for case in cases:
-        rows += side_by_side(model, case, limits, size.repeats)
+    with exported(model) as weights:
+        if weights:
+            rows.append(same_greedy(model, weights, texts[: size.compared], size.steps))
+        for case in cases:
+            rows += side_by_side(model, case, limits, size.repeats, weights)
     return [*limits.best(probe()).rows(), *rows]
 
 
@@ -131,13 +136,18 @@ def generated(model: HFModel, ids: torch.Tensor, mask: torch.Tensor, **options: 
     return whole
 
 
-def side_by_side(model: HFModel, case: Case, limits: Limits, repeats: int) -> list[Row]:
-    """A case's rows: ours beside every peer."""
+def side_by_side(
+    model: HFModel, case: Case, limits: Limits, repeats: int, weights: Path | None = None
+) -> list[Row]:
+    """A case's rows: ours beside every peer; llama.cpp is one where it has the weights."""
     prompts, longest = case.prompts, case.decoding.max_tokens
     lengths = [len(row) for row in drawn(model, case)]
-    peers: list[Generate | Continuous] = [Generate(model, case, lengths)]
+    peers: list[Generate | Continuous | LlamaCpp] = [Generate(model, case, lengths)]
     if case.even:
         peers.append(Continuous(model, case))
+    if weights:
+        encoded = [model.encode(prompt.text) for prompt in prompts]
+        peers.append(LlamaCpp(weights, encoded, lengths, threads=model.threads))
     for peer in peers:
         peer.warm()
     context = max(len(model.encode(prompt.text)) for prompt in prompts) + sum(lengths) / len(lengths) / 2
