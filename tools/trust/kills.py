@@ -41,6 +41,7 @@ KINDS = {
     "group-child": 12,
     "full": 30,
     "failing": 30,
+    "sqlite": 200,
 }
 """Kind of place -> most of its events that are let pass."""
 CUTS = ("", "", "1", "half", "all but 1")
@@ -129,7 +130,7 @@ class Trial:
         if process.exitcode == 0:
             return False
         kind = place.partition(":")[0]
-        if process.exitcode != (REFUSED if kind in ERRORS else -signal.SIGKILL):
+        if process.exitcode != (REFUSED if kind in {*ERRORS, "sqlite"} else -signal.SIGKILL):
             self.unequal.append(f"status {process.exitcode} at {place}")
             return False
         self.kills.append(kind)
