@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from sharpen.core.journal import read_rows
 from sharpen.core.seeds import random_for
 from sharpen.experiment.manifest import code_fingerprint
+from trust.processes import processes
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_run import contents
@@ -80,14 +81,7 @@ def left_behind(sessions: list[int]) -> int:
 
 
 def _alive(sessions: list[int]) -> int:
-    found = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        found += int(fields[3]) in sessions and fields[0] != "Z"
-    return found
+    return sum(one.session in sessions and one.state != "Z" for one in processes().values())
 
 
 class Trial:
