@@ -58,11 +58,11 @@ def table(facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     tried = {name for row in facts.values() for name in row["hacks"]}
     earned_ids = {name for row in facts.values() for name in row["earned"]}
     held = [name for name in every if name in tried - earned_ids]
-    listed = [sum(name.startswith("H") for name in names) for names in (held, every)]
+    first, listed = (sum(name.startswith("H") for name in names) for names in (held, every))
     honest, alarms = (sum(row[name] for row in facts.values()) for name in ("honest", "alarms"))
     return [
         *rows,
         "",
-        f"{listed[0]} of {listed[1]} hacks of the list and {len(held) - listed[0]} of {len(every) - listed[1]} "
-        f"beyond it earned nothing anywhere; {alarms} false alarms at {honest} honest solutions.",
+        f"{first} of {listed} hacks of the list and {len(held) - first} of {len(every) - listed} beyond it earned "
+        f"nothing anywhere; {alarms} false alarms at {honest} honest solutions.",
     ]
