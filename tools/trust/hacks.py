@@ -63,6 +63,6 @@ def table(facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         *rows,
         "",
-        f"{first} of {listed} hacks of the list and {len(held) - first} of {len(every) - listed} beyond it earned "
-        f"nothing anywhere; {alarms} false alarms at {honest} honest solutions.",
+        f"{first} of {listed} hacks of the list and {len(held) - first} of {len(every) - listed} beyond it "
+        f"earned nothing anywhere; {alarms} false alarms at {honest} honest solutions.",
     ]
