@@ -12,6 +12,7 @@ from sharpen.core.errors import BadInput
 from sharpen.core.task import Task
 from sharpen.core.verdict import Error, Scored
 from sharpen.sandbox.calling import Called, call
+from sharpen.sandbox.exchange import Exchange
 from sharpen.sandbox.limits import Level, Limits
 from sharpen.sandbox.walls import protections
 from sharpen.tasks.functions import LEVELS, Style, generate
@@ -85,6 +86,28 @@ def test_objects_do_not_come_back(returned: str) -> None:
     program = f"def f(): return {returned}".encode()
     [done], _ = call({"a.py": program}, "a.py", "f", [[]], limits=Limits())
     assert done.error or done.value == [1]
+
+
+@pytest.mark.parametrize("form", ["{n: 0 for n in %s}", "set(%s)", "{(n, 1): 0 for n in %s}"])
+def test_keys_of_one_hash_do_not_come_back(form: str) -> None:
+    """A table of them takes the square of their number to make: a judge's time for a wrong answer."""
+    honest, flood = ("range(2000)", "[n * (2**61 - 1) for n in range(2000)]")
+    program = f"def f(): return {form % honest}\ndef g(): return {form % flood}".encode()
+    for name, fails in (("f", False), ("g", True)):
+        [done], _ = call({"a.py": program}, "a.py", name, [[]], limits=Limits())
+        assert bool(done.error) is fails
+
+
+@given(st.lists(st.binary(max_size=30)), st.lists(st.integers(1, 40)), st.integers(0, 3))
+def test_answers_are_heard_however_they_are_cut(noise: list[bytes], cuts: list[int], count: int) -> None:
+    exchange = Exchange("{}", ["question"] * count)
+    nonces = [line.partition(b" ")[0] for line in exchange.opening().splitlines()[1:]]
+    while nonces:
+        text = b"".join(line.replace(b"\n", b"") + b"\n" for line in noise) + nonces.pop() + b" yes\n"
+        while text:
+            piece, text = text[: (cuts or [99])[0]], text[(cuts or [99])[0] :]
+            nonces += [line.partition(b" ")[0] for line in exchange.hear(piece).splitlines()]
+    assert exchange.answers == ["yes"] * count and exchange.done
 
 
 def test_a_call_that_fails_costs_itself_alone() -> None:
