@@ -11,7 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # The workers are as many as the cores; read by torch on import.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # The workers are as many as the cores; read by torch on import.
 
 RECIPES = "test_recipes"
 IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30

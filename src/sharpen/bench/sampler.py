@@ -74,7 +74,7 @@ class Case:
 
 def run(model: HFModel, *, quick: bool) -> list[Row]:
     """All cases; the comparison of tokens comes first."""
-    size, limits = plan(model, quick=quick), probe()
+    size, limits = plan(model, quick=quick), probe(model.module.device)
     texts = prompts_for(model, max(64, size.compared))
     rows = [same_tokens(model, texts[: size.compared], size.steps)]
     natural = Decoding(temperature=1.0, max_tokens=size.longest, stop=PromptForm().stop)
@@ -91,7 +91,7 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
             rows.append(same_greedy(model, weights, texts[: size.compared], size.steps))
         for case in cases:
             rows += side_by_side(model, case, limits, size.repeats, weights)
-    return [*limits.best(probe()).rows(), *rows]
+    return [*limits.best(probe(model.module.device)).rows(), *rows]
 
 
 def prompts_for(model: HFModel, count: int) -> list[str]:

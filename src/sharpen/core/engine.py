@@ -19,7 +19,7 @@ from sharpen.core.errors import BadInput, Mismatch
 from sharpen.core.gate import GateRule, Spending
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.past import Past
-from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
+from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, PromptForm, Workflow
 from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
@@ -65,6 +65,15 @@ class Decoder(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of tokens, without special tokens."""
+
+
+@runtime_checkable
+class Formed(Protocol):
+    """A model that is asked in a form of prompts of its own, as endpoints for dialogues are."""
+
+    @property
+    def form(self) -> PromptForm:
+        """The form."""
 
 
 @runtime_checkable

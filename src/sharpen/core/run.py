@@ -19,7 +19,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Decoder, Done, Engine, Extracting, Judging, ModelJudge, Verifier
+from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge, Verifier
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
@@ -81,11 +81,16 @@ class Scope:
         return f"{self._path}/{name}" if self._path else name
 
     def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
-        """Open a second model (critic, rival, writer) and return it as a policy."""
+        """Open a second model (critic, rival, writer) and return it as a policy.
+
+        Without a form it is asked in its own, or as plain text where it has none.
+        """
         models = self._engine.models
         if spec not in models:
             models[spec] = self._engine.opening(spec)
-        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
+        model = models[spec]
+        own = model.form if isinstance(model, Formed) else PromptForm()
+        return Policy(model=spec, base=model.fingerprint, prompt=prompt or own)
 
     def configure(self, choose: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Choose settings for this round; `choose` gets a nested scope first and may probe with it."""

@@ -82,6 +82,8 @@ class Config(Record):
     """Both scores of a pair that is kept lie above it."""
     judge: Judge = Judge.BASE
     """Who scores."""
+    by: str = ""
+    """Another model that scores in their place, such as an endpoint; none is the paper."""
     scores: Scores = Scores.OWN
     """What a pair is kept by."""
     start: Start = Start.BASE
@@ -160,8 +162,9 @@ def i_sheep(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         texts = it.curate(proposed, it.attempt(policy, asked), seeds)
         own = [Task.ask(text, "") for text in texts]
         attempts = it.attempt(policy, own)
+        own_judge = base if config.judge is Judge.BASE else policy
         rubric = Rubric(
-            judge=base if config.judge is Judge.BASE else policy, criteria=CRITERIA, points=POINTS
+            judge=run.helper(config.by) if config.by else own_judge, criteria=CRITERIA, points=POINTS
         )
         good = chosen(it, it.judge(attempts, own, verifier=rubric), config)
         shares.append(len(texts) / len(asked))
