@@ -1,4 +1,4 @@
-"""Where helpers and long-form drivers are found, which tests share a worker, and how those share the machine."""
+"""Where helpers and long-form drivers are found, and how tests share the machine."""
 
 import os
 import shutil
@@ -11,16 +11,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # The workers are as many as the cores; read by torch on import.
-
 RECIPES = "test_recipes"
 IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30
 
 
 def pytest_configure() -> None:
-    """Runs are journaled to memory where there is plenty: thousands of syncs of a disk prove nothing more."""
+    """One thread a worker; runs in memory where there is plenty, as syncs of a disk take long."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 

@@ -14,6 +14,7 @@ import pytest
 
 from sharpen.cli import main
 from sharpen.core.journal import read_rows
+from sharpen.verifiers import source
 
 SIZES = ["--train", "12", "--val", "6", "--test", "6"]
 COST = {"samples": 2, "iterations": 1, "epochs": 1, "control-samples": 2, "threads": 1}
@@ -208,7 +209,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("what", sorted(BAD))
-def test_bad_input_is_one_line_with_a_remedy(what: str, bad_files: Path) -> None:
+def test_bad_input_is_one_line_with_a_remedy(
+    what: str, bad_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "a verifier that hangs":
+        monkeypatch.setattr(source, "DEADLINE", 2.0)
     line = refused(*BAD[what], cwd=bad_files)
     if what == "malformed line":
         assert "7" in line
