@@ -1,8 +1,9 @@
 """The same weights sampled by llama.cpp, on the same prompts and lengths.
 
-Needs the packages gguf and xllamacpp. A decoder of the Llama family is written as a GGUF file in float32; the
-cache of keys and values is float32, too. Prompts go over as token ids, and token number n comes back as the
-text `t` and n, so no tokenizer takes part.
+Needs the packages gguf and xllamacpp. A decoder of the Llama family is written as GGUF in float32. Its keys
+and values are cached in float16, as llama.cpp does by itself and is fastest at; in float32 where tokens are
+compared. Prompts go over as token ids, and token number n comes back as the text `t` and n, so no tokenizer
+takes part.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sharpen.models.base import Prompt
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel
 
-NAME = "llama.cpp, float32"
+NAME = "llama.cpp, float32 weights"
 PACKAGES = ("gguf", "xllamacpp")
 FAMILY = "llama"
 QUIET = -1
@@ -145,9 +146,15 @@ class LlamaCpp:
     name = NAME
 
     def __init__(
-        self, path: Path, prompts: Sequence[Sequence[int]], lengths: Sequence[int], *, threads: int
+        self,
+        path: Path,
+        prompts: Sequence[Sequence[int]],
+        lengths: Sequence[int],
+        *,
+        threads: int,
+        exact: bool = False,
     ) -> None:
-        """lengths: tokens of every row, grouped by prompt, as many rows for each."""
+        """lengths: tokens of every row, grouped by prompt, as many rows for each; exact: all in float32."""
         import xllamacpp
 
         self._wanted, self._rows = requests(prompts, lengths), len(lengths)
@@ -157,7 +164,9 @@ class LlamaCpp:
         params.n_parallel = self._rows
         params.n_ctx = self._rows * (max(map(len, prompts)) + max(lengths) + ROOM)
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        if exact:
+            params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_ram_mib = 0
         params.verbosity = QUIET
         self._server = xllamacpp.Server(params)
@@ -200,7 +209,8 @@ def requests(prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[W
 def same_greedy(model: HFModel, path: Path, texts: Sequence[str], steps: int) -> Row:
     """How many prompts get the same greedy tokens from us, as far as ours go, and from llama.cpp."""
     found = model.sample([Prompt(text, (0,)) for text in texts], Decoding(temperature=0, max_tokens=steps))
-    server = LlamaCpp(path, [one.prompt_ids for one in found], [steps] * len(texts), threads=model.threads)
+    ids, lengths = [one.prompt_ids for one in found], [steps] * len(texts)
+    server = LlamaCpp(path, ids, lengths, threads=model.threads, exact=True)
     rows = zip(found, server.drawn(temperature=0.0), strict=True)
     same = sum(theirs[: len(ours)] == ours for one, theirs in rows for ours in [one.samples[0].token_ids])
     return Row(

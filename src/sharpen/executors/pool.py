@@ -31,6 +31,10 @@ R = TypeVar("R")
 
 CHUNK = 16
 """Items that travel together."""
+QUICK, MOST_GROWN = 0.02, 8
+"""Seconds for a chunk below which the next one is twice as large, and how much larger it may get."""
+FEW, NAP = 8, 0.001
+"""While every worker has more items than these before it, the owner sleeps for so many seconds at a time."""
 QUIET = 0.01
 """Seconds without a result after which there is time for something else."""
 
@@ -66,7 +70,7 @@ class JudgePool:
         for worker in (*self._workers, *self._spares):
             worker.kill()
             if worker.places:
-                worker.work.chunks.appendleft(worker.places)
+                worker.work.put_back(worker.places)
         self._workers, self._spares, self._waiting = [], [], []
 
     @property
@@ -101,6 +105,9 @@ class JudgePool:
             while work.left:
                 self._hand_out()
                 self._collect()
+                if all(len(worker.places) > FEW for worker in self._workers):
+                    # Results of quick items are taken many at a time: waking up costs more than they do.
+                    time.sleep(NAP)
         self._waiting.remove(work)
         return work.results
 
@@ -123,19 +130,19 @@ class JudgePool:
         """Give every idle worker a chunk, as long as there are any."""
         idle = [worker for worker in self._workers if not worker.places]
         for work in self._waiting:
-            while work.chunks and (idle or len(self._workers) < self._size):
+            while work.places and (idle or len(self._workers) < self._size):
                 worker = idle.pop() if idle else self._start()
                 self._give(worker, work)
 
     def _give(self, worker: Worker, work: _Work[Any, Any]) -> None:
-        places = work.chunks.popleft()
+        places = work.taken()
         items = [work.items[place] for place in places]
         worker.work = work
         try:
-            worker.give(work.function, items, list(places), work.deadline)
+            worker.give(work.function, items, places, work.deadline)
         except OSError:
             # It ended while it had nothing to do; nothing is lost.
-            work.chunks.appendleft(places)
+            work.put_back(places)
             self._end(worker)
 
     def _collect(self) -> None:
@@ -145,7 +152,7 @@ class JudgePool:
         spare = self._lost_some and len(self._spares) < self._size
         ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
         for connection in ready:
-            self._take(busy[connection])  # type: ignore[index]
+            self._drain(busy[connection])  # type: ignore[index]
         if spare and not ready:
             self._spares.append(self._new())
         now = time.monotonic()
@@ -156,25 +163,29 @@ class JudgePool:
     def _look(self) -> None:
         """Take what is there already."""
         for worker in self._workers[:]:
-            while worker in self._workers and worker.places and worker.connection.poll():
-                self._take(worker)
+            self._drain(worker)
 
-    def _take(self, worker: Worker) -> None:
-        try:
-            found = worker.take()
-        except (EOFError, OSError):
-            self._give_up(worker, None)
+    def _drain(self, worker: Worker) -> None:
+        """Take what a worker has sent."""
+        if not worker.places:
             return
-        if found is not None:
-            worker.work.settle(*found)
+        while worker.places and worker.connection.poll():
+            try:
+                found = worker.take()
+            except (EOFError, OSError):
+                self._give_up(worker, None)
+                return
+            if found is not None:
+                worker.work.settle(*found)
+        if not worker.places:
+            worker.work.learn(time.monotonic() - worker.given)
 
     def _give_up(self, worker: Worker, lost: Lost | None) -> None:
         """End a worker; its running item is lost, the others of its chunk go to another one."""
         running, *rest = worker.places
         status, work = self._end(worker), worker.work
         work.settle(running, lost or lost_by(status))
-        if rest:
-            work.chunks.appendleft(rest)
+        work.put_back(rest)
 
     def _start(self) -> Worker:
         self._workers.append(self._spares.pop() if self._spares else self._new())
@@ -194,10 +205,23 @@ class _Work(Generic[A, R]):
 
     def __init__(self, function: Callable[[A], R], items: Sequence[A], deadline: float, chunk: int) -> None:
         self.function, self.items, self.deadline = function, items, deadline
-        places = range(len(items))
-        self.chunks = deque(list(places[start : start + chunk]) for start in range(0, len(items), chunk))
+        self.places = deque(range(len(items)))
         self.left = len(items)
+        self._least = self._chunk = chunk
         self._results: list[Value[R] | Lost | None] = [None] * len(items)
+
+    def taken(self) -> list[int]:
+        """Places of the next items that travel together."""
+        return [self.places.popleft() for _ in range(min(self._chunk, len(self.places)))]
+
+    def put_back(self, places: Sequence[int]) -> None:
+        """These are to be done first."""
+        self.places.extendleft(reversed(places))
+
+    def learn(self, seconds: float) -> None:
+        """A chunk took so long: where that is next to nothing, more items travel together."""
+        grown = min(2 * self._chunk, MOST_GROWN * self._least)
+        self._chunk = grown if seconds < QUICK else self._least
 
     def settle(self, place: int, result: Value[R] | Lost) -> None:
         """Keep an item's result."""

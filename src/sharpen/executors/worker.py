@@ -69,8 +69,8 @@ class Worker:
         self.work: Any = None
         """What the items belong to."""
         self.deadline = 0.0
-        self.due = 0.0
-        """When the running item must be done."""
+        self.given = self.due = 0.0
+        """When the chunk was handed over, and when the running item must be done."""
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
@@ -85,7 +85,8 @@ class Worker:
     ) -> None:
         """Hand over a chunk of items; OSError if the process is gone."""
         self.places, self.deadline = places, deadline
-        self.due = time.monotonic() + START_SECONDS + deadline
+        self.given = time.monotonic()
+        self.due = self.given + START_SECONDS + deadline
         self.connection.send((function, items, deadline))
 
     def take(self) -> tuple[int, Value[Any] | Lost] | None:
