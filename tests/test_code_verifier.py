@@ -120,10 +120,11 @@ def test_a_call_that_fails_costs_itself_alone() -> None:
 def test_the_critique_tells_nothing_of_the_tests() -> None:
     hidden = {"function": "f", "tests": [[["input-4711"], "output-0815"]]}
     task = Task.ask("Write f(x).", "", metadata=hidden)  # type: ignore[arg-type]
-    for code in ("def f(x): raise ValueError(x)", "def f(x): return x", "def f(x): assert not x, x"):
+    own = "def f(x): raise type('Secret' + x.replace('-4711', ''), (Exception,), {})"
+    for code in ("def f(x): raise ValueError(x)", "def f(x): return x", "def f(x): assert not x, x", own):
         verdict = verify(code, task)
         assert isinstance(verdict, Scored) and verdict.value == 0
-        assert "4711" not in str(verdict) and "0815" not in str(verdict)
+        assert not any(word in str(verdict) for word in ("4711", "0815", "Secret"))
 
 
 def test_a_task_without_tests_is_an_error() -> None:

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 from pydantic import JsonValue
 
+from sharpen.core.artifact import ArtifactStore
 from sharpen.core.errors import Busy, SharpenError
 from sharpen.core.journal import Journal, read_rows
 from sharpen.core.policy import Decoding
@@ -24,6 +25,7 @@ from sharpen.executors.pool import JudgePool, Lost
 from sharpen.executors.source import open_pool
 from sharpen.models.base import Prompt
 from sharpen.models.openai import open_openai
+from sharpen.report.silence import Silence
 from sharpen.sandbox import warm
 from sharpen.sandbox.process import Limits, _yard, reached, run_python
 from sharpen.sandbox.warm import Kind
@@ -101,6 +103,23 @@ def ray_worker() -> Ended:
         return Ended(said, time.monotonic() - began, named)
 
 
+def disk() -> Ended:
+    """A disk that takes seconds for a sync, while a file is stored."""
+    said: list[tuple[str, float]] = []
+
+    def told(text: str) -> None:
+        said.append((text, time.monotonic()))
+
+    with TemporaryDirectory() as place, patch.object(os, "fsync", lambda _: time.sleep(2 * DEADLINE)):
+        began = time.monotonic()
+        with Silence(told, first=DEADLINE):
+            ArtifactStore(Path(place)).put(b"x")
+    first, when = said[0] if said else ("for nothing", time.monotonic())
+    return Ended(
+        f"waiting {first}; it goes on as soon as the disk does", when - began, "for the disk" in first
+    )
+
+
 def endpoint() -> Ended:
     """A model's server that takes every connection and never answers."""
     os.environ.setdefault("OPENAI_API_KEY", "none")
@@ -165,6 +184,7 @@ FREEZES: Mapping[str, Callable[[], Ended]] = {
     "the sandbox's server, stopped": sandbox_server,
     "a Ray worker, stopped": ray_worker,
     "a model's server, silent": endpoint,
+    "a disk, at a sync": disk,
     "another process, stopped with the run open": other_process,
     "the run itself, at SIGINT": lambda: signalled(signal.SIGINT),
     "the run itself, at SIGTERM": lambda: signalled(signal.SIGTERM),
@@ -175,6 +195,7 @@ TRIES = {
     "the sandbox's server, stopped": 1,
     "a Ray worker, stopped": 2,
     "a model's server, silent": 1,
+    "a disk, at a sync": 1,
 }
 """How often it is tried before it is given up; what is not here has no deadline to wait for."""
 
