@@ -140,6 +140,7 @@ def test_the_list_of_recipes_says_what_each_needs_and_found(tmp_path: Path) -> N
     told = json.loads(sharpen("recipes", "--results", str(results), "--json").stdout)
     by_slug = {one["slug"]: one for one in told}
     assert by_slug["star"]["verdict"] == "reproduced" and by_slug["star"]["date"]
+    assert "episodes" in by_slug["grpo"]["acts"] and by_slug["itercomp"]["acts"] == ["painter"]
     assert by_slug["grpo"]["needs"] == ["logprobs", "train"] and by_slug["grpo"]["sees"] == ["label"]
     bare = json.loads(sharpen("recipes", "--results", str(tmp_path), "--json").stdout)
     assert all(one["verdict"] is None and one["paper"] and one["summary"] for one in bare)

@@ -130,14 +130,16 @@ def verifier_names() -> dict[str, str]:
     return plugins.names(PACKAGE, defines="verify")
 
 
-def open_verifier(spec: str, *, pool: JudgePool, deadline: float | None = None) -> OpenVerifier:
+def open_verifier(
+    spec: str, *, pool: JudgePool, deadline: float | None = None, option: str = "--verifier"
+) -> OpenVerifier:
     """Open a verifier and let it prove itself on its own cases, once per pool.
 
-    BadInput if there is no such verifier or option, or if it fails a case.
+    BadInput if there is no such verifier or option, or if it fails a case; `option` is the one that named it.
     """
     verifier = open_unproven(spec, pool=pool, deadline=deadline)
     if verifier.fingerprint not in pool.proven:
-        check_cases(verifier).require()
+        check_cases(verifier).require(option)
         pool.proven.add(verifier.fingerprint)
     return verifier
 
