@@ -81,7 +81,7 @@ texts = st.lists(
     length=st.integers(1, 10),
     greedy=st.booleans(),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_refilled_seats_give_what_rows_give_alone(
     llama: HFModel, texts: list[str], samples: int, most: int, length: int, greedy: bool
 ) -> None:

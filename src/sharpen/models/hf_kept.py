@@ -1,7 +1,8 @@
 """What the short step keeps of prompts and rows, and attention to it.
 
-A layer has two stores, one of prompts, each kept once for all its rows, and one of the tokens that rows draw.
-Attention to prompts is then one product for all rows of a prompt.
+A layer has two stores, one of prompts, each once, and one of rows. Where prompts are long and have many rows,
+the second holds drawn tokens alone, and attention to prompts is one product for all rows of a prompt. Where
+they are short or have few, their keys and values are copied to every row: fewer products are faster then.
 """
 
 from __future__ import annotations
@@ -21,9 +22,23 @@ class Layout(NamedTuple):
 
     grid: tuple[Tensor, Tensor] | None
     """[prompts * most]: rows by their prompts, each prompt's share filled up with row 0 to the largest; then
-    [rows]: where in there a row stands. None if every row stands at its prompt's own place."""
+    [rows]: where in there a row stands. None if rows hold their prompts."""
     unseen: Tensor | None
     """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere."""
+
+
+class Move(NamedTuple):
+    """Which rows stay, which of their columns, and what new rows begin with."""
+
+    kept: Tensor
+    columns: slice
+    """The old ones that are kept; they become the last of those in use."""
+    used: int
+    """Columns in use afterwards."""
+    fresh: int
+    """How many rows are new."""
+    begin: tuple[Tensor, Tensor] | None
+    """Places of their prompts [fresh, 1], and which columns of those [fresh, n] come before `used`."""
 
 
 class Kept:
@@ -42,17 +57,20 @@ class Kept:
             kept = [_joined(one, other) for one, other in zip(kept, more, strict=True)]
         self.prompts = (kept[0], kept[1])
 
-    def keep_rows(self, places: Tensor, columns: slice, fresh: int) -> None:
-        """Keep these columns of these rows, and make room for more of both."""
-        self.rows = (self._moved(0, places, columns, fresh), self._moved(1, places, columns, fresh))
+    def keep_rows(self, move: Move) -> None:
+        """Keep rows and add others, with room for more columns."""
+        self.rows = (self._moved(0, move), self._moved(1, move))
 
-    def _moved(self, which: int, places: Tensor, columns: slice, fresh: int) -> Tensor:
-        store = self.rows[which]
-        used = columns.stop - columns.start
+    def _moved(self, which: int, move: Move) -> Tensor:
+        store, count = self.rows[which], len(move.kept)
+        start = move.used - (move.columns.stop - move.columns.start)
         # Zeros: a column of weight 0 must not hold what was in memory before, which may be no number.
-        room = store.new_zeros(len(places) + fresh, store.shape[1], used + COLUMNS, store.shape[3])
-        if used:
-            room[: len(places), :, :used] = store[places, :, columns]
+        room = store.new_zeros(count + move.fresh, store.shape[1], move.used + COLUMNS, store.shape[3])
+        room[:count, :, start : move.used] = store[move.kept, :, move.columns]
+        if move.begin is not None:
+            places, columns = move.begin
+            told = self.prompts[which][places, :, columns].transpose(1, 2)
+            room[count:, :, move.used - columns.shape[1] : move.used] = told
         return room
 
     def append(self, column: int, keys: Tensor, values: Tensor) -> None:
@@ -61,35 +79,37 @@ class Kept:
         self.rows[1][:, :, column] = values
 
     def attend(self, queries: Tensor, scale: float, used: int, layout: Layout) -> Tensor:
-        """Attention of one query per row and head, [rows, heads, width], to its prompt and its own tokens."""
+        """Attention of one query per row and head, [rows, heads, width], to all that its row may see."""
         rows, heads, width = queries.shape
-        groups = self.rows[0].shape[1]
         keys, values = (store.flatten(0, 1)[:, :used] for store in self.rows)
-        count, _, length, _ = self.prompts[0].shape
         queries = queries * scale
+        scores = torch.bmm(queries.view(len(keys), -1, width), keys.transpose(1, 2)).view(rows, heads, used)
+        if layout.grid is None:
+            weights = _weights(scores, layout.unseen)
+            return torch.bmm(weights.view(len(keys), -1, used), values).view(rows, heads, width)
+        told, said = self.prompts
+        scores = torch.cat((_by_prompt(queries, told.transpose(2, 3), layout.grid), scores), dim=-1)
+        shared, own = _weights(scores, layout.unseen).split((told.shape[2], used), dim=-1)
+        heard = torch.bmm(own.reshape(len(keys), -1, used), values).view(rows, heads, width)
+        return heard.add_(_by_prompt(shared, said, layout.grid))
 
-        def by_prompt(states: Tensor) -> Tensor:
-            """[rows, heads, n] -> [prompts * groups, most * heads of a group, n]."""
-            spread = states if layout.grid is None else states[layout.grid[0]]
-            spread = spread.view(count, -1, groups, heads // groups, states.shape[-1])
-            return spread.transpose(1, 2).reshape(count * groups, -1, states.shape[-1])
 
-        def by_row(states: Tensor) -> Tensor:
-            """The way back."""
-            spread = states.view(count, groups, -1, heads // groups, states.shape[-1]).transpose(1, 2)
-            spread = spread.reshape(-1, heads, states.shape[-1])
-            return spread if layout.grid is None else spread[layout.grid[1]]
+def _weights(scores: Tensor, unseen: Tensor | None) -> Tensor:
+    if unseen is not None:
+        scores.masked_fill_(unseen[:, None, : scores.shape[-1]], -torch.inf)
+    return scores.softmax(-1)
 
-        told, said = (store.flatten(0, 1) for store in self.prompts)
-        shared = by_row(torch.bmm(by_prompt(queries), told.transpose(1, 2)))
-        own = torch.bmm(queries.reshape(rows * groups, -1, width), keys.transpose(1, 2))
-        scores = torch.cat((shared, own.view(rows, heads, used)), dim=-1)
-        if layout.unseen is not None:
-            scores.masked_fill_(layout.unseen[:, None, : length + used], -torch.inf)
-        weights = scores.softmax(-1)
-        heard = by_row(torch.bmm(by_prompt(weights[..., :length]), said))
-        own_weights = weights[..., length:].reshape(rows * groups, -1, used)
-        return heard + torch.bmm(own_weights, values).view(rows, heads, width)
+
+def _by_prompt(states: Tensor, store: Tensor, layout: tuple[Tensor, Tensor]) -> Tensor:
+    """Products of states [rows, heads, n] with their prompts' stores [prompts, groups, n, m]."""
+    grid, seat = layout
+    heads, inner = states.shape[1:]
+    count, groups, _, outer = store.shape
+    spread = states[grid].view(count, -1, groups, heads // groups, inner).transpose(1, 2)
+    found = torch.bmm(spread.reshape(count * groups, -1, inner), store.flatten(0, 1))
+    return (
+        found.view(count, groups, -1, heads // groups, outer).transpose(1, 2).reshape(-1, heads, outer)[seat]
+    )
 
 
 def _joined(one: Tensor, other: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from sharpen.models.hf_decode import DROP_ABOVE, Share
-from sharpen.models.hf_kept import COLUMNS, Kept, Layout
+from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move
 from sharpen.models.hf_prompts import Reader
 from sharpen.models.hf_step import Place, Stepper
 
+LONG = 64
+"""Tokens from which on a prompt is not copied to its rows."""
 READ_AT_ONCE = 8192
 """Tokens of prompts that are read in one go."""
 
@@ -42,6 +44,10 @@ class ShortSeats:
         """Every row's prompt."""
         self.layers: list[Kept] = []
         self.logits = torch.empty(0)
+        self.lengths = torch.zeros(0, dtype=torch.long)
+        rows = sum(len(share.seeds) for share in shares)
+        self.shared = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
+        """Whether prompts are long enough and have enough rows to be attended to once for all of them."""
         self.born = torch.zeros(0, dtype=torch.long, device=self.device)
         """[rows]: a row's first column."""
         self.used = 0
@@ -66,17 +72,25 @@ class ShortSeats:
         """Drop rows, read new prompts, forget those without rows, move what stays together."""
         self.of = [self.of[place] for place in kept.tolist()] + list(fresh)
         self._keep_prompts()
+        order = {prompt: place for place, prompt in enumerate(self.prompts)}
+        places = torch.tensor([order[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
+        self._move(kept, places[len(kept) :])
+        self._lay_out(places)
+        return self.logits[places[len(kept) :]] if fresh else None
+
+    def _move(self, kept: Tensor, fresh: Tensor) -> None:
+        """Move rows together, and begin new ones whose prompts stand in these places."""
         first = int(self.born[kept].min()) if len(kept) else self.used
         columns = slice(first, self.used)
+        begun = self.lengths[fresh] if not self.shared else torch.zeros_like(fresh)
+        longest = int(begun.max()) if len(fresh) else 0
+        self.used = max(self.used - first, longest)
+        born = self.born[kept] + (self.used - columns.stop)
+        self.born = torch.cat((born, self.used - begun))
+        before = (torch.arange(longest, device=self.device) - longest + begun[:, None]).clamp_(min=0)
+        begin = (fresh[:, None], before) if longest else None
         for layer in self.layers:
-            layer.keep_rows(kept, columns, len(fresh))
-        self.used -= first
-        self.born = torch.cat((self.born[kept] - first, self.born.new_full((len(fresh),), self.used)))
-        self._lay_out()
-        if not fresh:
-            return None
-        order = {prompt: place for place, prompt in enumerate(self.prompts)}
-        return self.logits[[order[prompt] for prompt in fresh]]
+            layer.keep_rows(Move(kept, columns, self.used, len(fresh), begin))
 
     def _keep_prompts(self) -> None:
         wanted = set(self.of)
@@ -91,38 +105,25 @@ class ShortSeats:
             assert read is not None
             self.layers = [Kept(*states) for states in read.states]
             self.logits = read.logits
-            return
-        for number, layer in enumerate(self.layers):
-            layer.keep_prompts(places, read and read.states[number])
-        self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
+        else:
+            for number, layer in enumerate(self.layers):
+                layer.keep_prompts(places, read and read.states[number])
+            self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
+        lengths = [len(self.shares[prompt].ids) for prompt in self.prompts]
+        self.lengths = torch.tensor(lengths, device=self.device)
 
-    def _lay_out(self) -> None:
-        """The layout of rows and prompts, and the position of every row's next token."""
-        order = {prompt: place for place, prompt in enumerate(self.prompts)}
-        places = [order[prompt] for prompt in self.of]
-        most = max(Counter(places).values(), default=1)
-        met: Counter[int] = Counter()
-        seats = []
-        for place in places:
-            seats.append(place * most + met[place])
-            met[place] += 1
-        seat = torch.tensor(seats, dtype=torch.long, device=self.device)
-        grid = seat.new_zeros(len(self.prompts) * most)
-        grid[seat] = torch.arange(len(places), device=self.device)
-        lengths = torch.tensor([len(self.shares[p].ids) for p in self.of], device=self.device)
-        self.position = lengths + self.used - self.born
-        alone = seats == list(range(len(self.prompts)))
-        self.layout = Layout(None if alone else (grid, seat), self._unseen(lengths))
-
-    def _unseen(self, lengths: Tensor) -> Tensor | None:
-        width = self.layers[0].prompts[0].shape[2]
-        columns = torch.arange(max(width, self.used + COLUMNS), device=self.device)
-        parts = (
-            columns[:width] >= lengths[:, None],
-            columns[: self.used + COLUMNS] < self.born[:, None],
-        )
-        unseen = torch.cat(parts, dim=1)
-        return unseen if bool(unseen.any()) else None
+    def _lay_out(self, places: Tensor) -> None:
+        """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
+        columns = torch.arange(self.used + COLUMNS, device=self.device)
+        unseen = columns < self.born[:, None]
+        self.position = self.used - self.born
+        if self.shared:
+            lengths = self.lengths[places]
+            self.position = self.position + lengths
+            columns = torch.arange(self.layers[0].prompts[0].shape[2], device=self.device)
+            unseen = torch.cat((columns >= lengths[:, None], unseen), dim=1)
+        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.shared else None
+        self.layout = Layout(grid, unseen if bool(unseen.any()) else None)
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row, after making room for it if there is none."""
@@ -135,3 +136,17 @@ class ShortSeats:
         # Rows that have ended are drawn for until they are dropped.
         self.position = (self.position + 1).clamp_(max=self.last)
         return logits
+
+
+def _grid(places: Sequence[int], prompts: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows by the places of their prompts, as a layout has them."""
+    most = max(Counter(places).values(), default=1)
+    met: Counter[int] = Counter()
+    seats = []
+    for place in places:
+        seats.append(place * most + met[place])
+        met[place] += 1
+    seat = torch.tensor(seats, dtype=torch.long, device=device)
+    grid = seat.new_zeros(prompts * most)
+    grid[seat] = torch.arange(len(places), device=device)
+    return grid, seat
