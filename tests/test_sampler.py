@@ -74,6 +74,7 @@ texts = st.lists(
 ).map(lambda parts: ["".join(pair) for pair in parts])
 
 
+@pytest.mark.parametrize("long", [1, 1000])
 @given(
     texts=texts,
     samples=st.integers(1, 3),
@@ -83,15 +84,17 @@ texts = st.lists(
 )
 @settings(max_examples=6, deadline=None)
 def test_refilled_seats_give_what_rows_give_alone(
-    llama: HFModel, texts: list[str], samples: int, most: int, length: int, greedy: bool
+    llama: HFModel, long: int, texts: list[str], samples: int, most: int, length: int, greedy: bool
 ) -> None:
+    """With prompts that are kept once, and with prompts that are copied to their rows."""
     prompts = [Prompt(text, tuple(range(place, place + samples))) for place, text in enumerate(texts)]
     decoding = Decoding(temperature=0.0 if greedy else 1.4, max_tokens=length, stop=("e", "7"))
     wanted = alone(llama, prompts, decoding)
-    llama.sampler.most_rows = most
-    same(rows(llama.sample(prompts, decoding)), wanted)
-    llama.sampler.most_rows = hf_sampler.MOST_ROWS
-    same(rows(llama.sample(prompts, decoding)), wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hf_seats, "LONG", long)
+        for seats in (most, hf_sampler.MOST_ROWS):
+            patch.setattr(llama.sampler, "most_rows", seats)
+            same(rows(llama.sample(prompts, decoding)), wanted)
 
 
 @pytest.mark.parametrize("most", [2, 5, 64])

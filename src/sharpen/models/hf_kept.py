@@ -64,8 +64,9 @@ class Kept:
     def _moved(self, which: int, move: Move) -> Tensor:
         store, count = self.rows[which], len(move.kept)
         start = move.used - (move.columns.stop - move.columns.start)
-        # Zeros: a column of weight 0 must not hold what was in memory before, which may be no number.
-        room = store.new_zeros(count + move.fresh, store.shape[1], move.used + COLUMNS, store.shape[3])
+        room = store.new_empty(count + move.fresh, store.shape[1], move.used + COLUMNS, store.shape[3])
+        # A column of weight 0 must not hold what was in memory before, which may be no number.
+        room[:, :, : move.used if move.fresh else start] = 0
         room[:count, :, start : move.used] = store[move.kept, :, move.columns]
         if move.begin is not None:
             places, columns = move.begin
