@@ -60,6 +60,10 @@ class Cluster:
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.RaySystemError) as error:
             raise _lost(f"lost a task {RETRIES} times over: {type(error).__name__}") from error
 
+    def cancel(self, task: Any) -> None:
+        """Let go a task whose result nobody wants any more."""
+        self.ray.cancel(task)
+
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         self.ray.shutdown()

@@ -8,10 +8,11 @@ only when it gives up, or has no node left, is the run told, and it can be conti
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar
 
-from sharpen.executors.pool import JudgePool, Lost, Value
+from sharpen.core.ahead import Begun
+from sharpen.executors.pool import CHUNK, JudgePool, Lost, Value
 from sharpen.executors.ray_cluster import RETRIES, Cluster
 
 A = TypeVar("A")
@@ -35,18 +36,23 @@ class RayPool(JudgePool):
         super().close()
         self._cluster.close()
 
-    def map(
-        self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int = 16
-    ) -> list[Value[R] | Lost]:
-        """Apply the function to every item, at most `deadline` seconds each; results in item order."""
-        chunks = [list(items[start : start + chunk]) for start in range(0, len(items), chunk)]
+    def begin(
+        self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int | None = None
+    ) -> Begun[Value[R] | Lost]:
+        """Hand the items to the cluster, in chunks; at most `deadline` seconds each."""
+        size = chunk or CHUNK
+        chunks = [list(items[start : start + size]) for start in range(0, len(items), size)]
         tasks = [self._task.remote(function, part, deadline) for part in chunks]
         # Every lost node costs its chunks once more.
         longest = (len(items) * (deadline + 1) + _PATIENCE) * (RETRIES + 1)
-        results: list[Value[R] | Lost] = []
+        return Begun(partial(self._results, tasks, longest), partial(self._cancel, tasks))
+
+    def _results(self, tasks: Sequence[Any], longest: float) -> list[Value[Any] | Lost]:
+        return [result for task in tasks for result in self._cluster.got(task, longest)]
+
+    def _cancel(self, tasks: Sequence[Any]) -> None:
         for task in tasks:
-            results += self._cluster.got(task, longest)
-        return results
+            self._cluster.cancel(task)
 
 
 def _work(function: Callable[[A], R], items: Sequence[A], deadline: float) -> list[Value[R] | Lost]:

@@ -164,7 +164,7 @@ def joined(
     needs=(Need.PICTURES,),
     home=HERE,
     small=TINY.at(specialist_steps=4, reward_steps=4, base_steps=4),
-    demo=HERE.at(iterations=1),
+    demo=HERE.at(iterations=1, specialist_steps=150, reward_steps=150),
     ablation={"ranks": "shuffled"},
     claim="Rewards learnt from painters of different strengths make a weak base heed its captions better.",
     arms={
