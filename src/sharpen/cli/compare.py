@@ -58,6 +58,7 @@ def compare(
     from sharpen.executors.source import LOCAL
     from sharpen.experiment.compare import compare as run_all
     from sharpen.experiment.plan import arms_of, planned
+    from sharpen.report.charts.base import count
     from sharpen.report.comparison import logged, print_comparison
     from sharpen.report.sinks.follow import asked_for
 
@@ -71,7 +72,7 @@ def compare(
     )
     plan = planned(out, arms, asked, Budget.parse(budget) if budget else None, seeds)
     console = Console(stderr=json, soft_wrap=True)
-    names = f"{len(plan.arms)} methods and both controls, {len(plan.seeds)} seeds"
+    names = f"{count(len(plan.arms), 'method')} and both controls, {count(len(plan.seeds), 'seed')}"
     console.print(f"comparison {out}: {names}; logs in {out / 'logs'}", highlight=False)
     found = run_all(
         plan,

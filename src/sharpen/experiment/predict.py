@@ -53,7 +53,7 @@ class Forecast(Record):
         shown += [(f"  {name}", str(value)) for name, value in settings.items()]
         shown += [(f"predicted {name}", f"{value:,}") for name, value in self.usage.model_dump().items()]
         rate = f"{self.tokens_per_second:,.0f} tokens/s measured on {_PROBE_TASKS * _PROBE_SAMPLES} samples"
-        told = rate if self.tokens_per_second else "of a model, which is not there"
+        told = rate if self.tokens_per_second else "no model is asked"
         return [*shown, ("predicted seconds", f"{self.seconds:,.0f} ({told}); evaluation and controls extra")]
 
 
