@@ -6,7 +6,8 @@ The final answer is judged: the text at the last marker, else the last line if i
 1. Equal text, after dropping LaTeX layout, is right.
 2. Where the reference is a plain number, the answer must be one too (`\\frac{a}{b}` counts), exactly equal:
    unevaluated arithmetic, decimals of exact values, units and times of day are wrong.
-3. Otherwise math-verify must call the two equal, and a second look must confirm it: both of one kind, and
+3. Polynomials with rational coefficients, in letters, pi and roots of whole numbers, are compared exactly.
+   Otherwise math-verify must call the two equal, and a second look must confirm it: both of one kind, and
    equal to 30 digits, relatively, wherever they are evaluated. The second look is there because math-verify
    takes any two tiny numbers for equal, and can take one equation for any other.
 4. `±`, and an equation sign (except in `x = value`), must stand in both or neither. A formula that is copied
@@ -32,6 +33,7 @@ from sharpen.verifiers.base import (
     cases,
     wrong,
 )
+from sharpen.verifiers.polynomials import same_polynomial
 
 ISOLATION = Isolation.PROCESS
 PRELOAD = ("sharpen.verifiers.warm",)
@@ -44,6 +46,7 @@ WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}[\s,]+[A-Za-z]{2,}")
 HUGE = re.compile(r"!|\d{51}|\^\s*\{[^{}]*\^|\^\s*\{?\s*-?\s*\d{4}|\\?factorial|\^[^{]\^")
 SIMPLE_FRACTION = re.compile(r"(-?)\\frac\{(\d{1,60})\}\{(\d{1,60})\}", re.ASCII)
 ASSIGNMENT = re.compile(r"[A-Za-z](?:_\w|\([a-z]\))?=(?P<value>[^=]+)")
+DIFFERENT = wrong("not the same as the reference")
 UNDONE = re.compile(
     r"\\(?:i*int|oint|sum|prod|lim|max|min|sup|inf|gcd|lcm|det|approx|simeq|sim|equiv|cong|text|circ"
     r"|[hv]?phantom)(?![A-Za-z])|\\mathrm\{[^{}]{2}|[°≈]"
@@ -117,9 +120,12 @@ def _compare(found: str, wanted: str, question: str) -> Verdict:
         return wrong("an equation on one side only")
     if len(found) > 2 and found in question:
         return wrong("copied from the question")
+    same = same_polynomial(wanted, found)
+    if same is not None:
+        return RIGHT if same else DIFFERENT
     from sharpen.verifiers.formulas import same_formula
 
-    return RIGHT if same_formula(wanted, found) else wrong("not the same as the reference")
+    return RIGHT if same_formula(wanted, found) else DIFFERENT
 
 
 def _nesting(text: str) -> int:
