@@ -21,7 +21,7 @@ from sharpen.models.base import Model
 from sharpen.models.form import default_form
 from sharpen.models.source import open_model, priced
 from sharpen.monitors.leaks import split_notes
-from sharpen.tasks.source import load_tasks
+from sharpen.tasks.source import actor_of, load_tasks
 from sharpen.verifiers.check import prove_on
 from sharpen.verifiers.source import OpenVerifier, open_verifier
 
@@ -134,6 +134,7 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
+    _check_actor(recipe, opened.tasks)
     if isinstance(opened.model, Priced):
         spec.budget.check(Usage(), Timing(dollars=opened.model.dollars))
     _check_needs(recipe, opened.model)
@@ -150,6 +151,25 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
         threads=getattr(opened.model, "threads", None),
         dtype=getattr(opened.model, "dtype", None),
     )
+
+
+def actors_of(recipe: Recipe) -> tuple[str, ...]:
+    """Actors of tasks that the recipe can be run on: those it names, else its home's; any, if empty."""
+    home = recipe.home.request.get("task")
+    return recipe.acts or ((actor_of(str(home)),) if home else ())
+
+
+def _check_actor(recipe: Recipe, tasks: TaskSet) -> None:
+    """BadInput for tasks that are tried in a way that the recipe does not know."""
+    known = actors_of(recipe)
+    if known and tasks.actor not in known:
+        own = recipe.home.request.get("task")
+        raise BadInput(
+            "task",
+            tasks.name,
+            f"is for the actor {tasks.actor}, and recipe {recipe.name} knows {', '.join(known)}",
+            remedy=f"take its own, {own}, or one like it" if own else "take another task (`sharpen tasks`)",
+        )
 
 
 def _check_needs(recipe: Recipe, model: Model) -> None:
@@ -185,10 +205,8 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
     if not request.task:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
     tasks = _tasks(request)
-    verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
-    held_back = open_verifier(request.held_back, pool=pool) if request.held_back else None
-    for each in filter(None, (verifier, held_back)):
-        prove_on(each, (*tasks.train, *tasks.val)).require()
+    verifier = _proven(request.verifier or tasks.verifier, tasks, pool, "--verifier")
+    held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
     form, tasks = _form(request, tasks)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
@@ -200,6 +218,13 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
         max_tokens=request.max_tokens or _max_tokens(model, tasks),
         held_back=held_back,
     )
+
+
+def _proven(spec: str, tasks: TaskSet, pool: JudgePool, option: str) -> OpenVerifier:
+    """The verifier that an option named, proven on the tasks."""
+    verifier = open_verifier(spec, pool=pool, option=option)
+    prove_on(verifier, (*tasks.train, *tasks.val)).require(option)
+    return verifier
 
 
 def _tasks(spec: Request) -> TaskSet:

@@ -47,10 +47,10 @@ def execute(
     """Run, or continue, the run in `folder` and write `folder`/result.json.
 
     With `fork`, a run of another identity in `folder` is left alone and a new one is made beside it.
-    With `repair`, stored files that are damaged are computed again. Model work that the run in `past` did
-    in the same way is taken over from it; that may be a run with other settings of the recipe.
+    With `repair`, stored files that are damaged are computed again. Model work that the run in `past`, or the
+    one that is forked, did in the same way is taken over from it: it may have other settings of the recipe.
     """
-    started = time.perf_counter()
+    started, asked = time.perf_counter(), folder
     _refuse_unusable(folder)
     old = read_manifest(folder)
     with open_pool(spec.executor) as pool:
@@ -59,7 +59,7 @@ def execute(
         journal = Journal(folder)
         try:
             engine = _engine(setup, journal, folder, listener, started, repair=repair)
-            engine.past = _past(past, manifest)
+            engine.past = _past(past or (asked if asked != folder else None), manifest)
             engine.step(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
             )
