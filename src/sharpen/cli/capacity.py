@@ -22,7 +22,7 @@ def capacity(
     job: str = "paper",
     cards: int | None = None,
     hours: float | None = None,
-    rates: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    rates: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     json: Json = False,
 ) -> None:
     """Compute what a run of a large model needs: tokens, cards, hours, memory, interconnect.
