@@ -204,11 +204,11 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
     """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
     if not request.task:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
-    tasks = _tasks(request)
+    tasks = tasks_of(request)
     verifier = _proven(request.verifier or tasks.verifier, tasks, pool, "--verifier")
     held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
-    form, tasks = _form(request, tasks)
+    form, tasks = form_of(request, tasks)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
@@ -227,7 +227,8 @@ def _proven(spec: str, tasks: TaskSet, pool: JudgePool, option: str) -> OpenVeri
     return verifier
 
 
-def _tasks(spec: Request) -> TaskSet:
+def tasks_of(spec: Request) -> TaskSet:
+    """The tasks, with those that become solved examples."""
     shots = _shot_count(spec)
     return load_tasks(
         spec.task,
@@ -245,7 +246,8 @@ def _shot_count(spec: Request) -> int:
     return default_form(spec.model).shots if spec.shots is None else spec.shots
 
 
-def _form(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+def form_of(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+    """How questions are put, and the tasks that are left once some became solved examples."""
     count = _shot_count(spec)
     if count >= len(tasks.train):
         raise BadInput(
