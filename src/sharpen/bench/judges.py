@@ -26,9 +26,9 @@ DEADLINE = 0.5
 HEALTHY = 60.0
 """Seconds for one answer where none is poison."""
 CHUNK = 16
-SERIAL, ALONE = 4, 40
-"""One process judges a fourth of the answers, math-verify alone a fortieth: their rates are what counts."""
-EXECUTOR = "concurrent.futures"
+SERIAL, FORMULAS, ALONE = 4, 40, 400
+"""One process judges one answer in so many; so many are formulas; math-verify alone judges so many."""
+ONE_PROCESS, EXECUTOR = "one process, serially", "concurrent.futures"
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,6 @@ def run(*, quick: bool) -> list[Row]:
         rows += _mathematics(pool, cores, count, repeats)
         serial = next(row.peer for row in rows if row.peer_name == ONE_PROCESS)
         return rows + _poisoned(pool, mixture(count, poisoned=True), count / (serial or 1), cores)
-
-
-ONE_PROCESS = "one process, serially"
 
 
 def _numbers(pool: JudgePool, count: int, repeats: int) -> list[Row]:
@@ -61,10 +58,10 @@ def _judged(verifier: OpenVerifier, pairs: Sequence[tuple[Task, str]]) -> int:
 def _mathematics(pool: JudgePool, cores: int, count: int, repeats: int) -> list[Row]:
     """Answers as they come in mathematics, and formulas alone, all of them to be parsed."""
     open_verifier("math", pool=pool)
-    some, few = mixture(count // SERIAL, poisoned=False), mixture(count // ALONE, poisoned=False)
-    mixed, parsed = mixture(count, poisoned=False), formulas(count // SERIAL)
+    mixed, some, few = (mixture(count // part, poisoned=False) for part in (1, SERIAL, ALONE))
+    parsed = formulas(count // FORMULAS)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
-        _in_pool(pool, few)
+        _in_pool(pool, some)
         _in_executor(executor, some)
         return [
             *compared(

@@ -47,6 +47,14 @@ class Adaptable(Protocol):
     lora_rank: int | None
 
 
+@runtime_checkable
+class Spreading(Protocol):
+    """A model whose weights learners can spread over several processes."""
+
+    def spread(self, processes: int) -> None:
+        """Over so many from now on; BadInput if there is no room for them."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """Tasks, verifier, model and start policy, opened and checked against each other."""
@@ -100,6 +108,7 @@ class Setup(Opened):
                 "control_samples": spec.control_samples,
                 "threads": self.threads,
                 "dtype": self.dtype,
+                **({"processes": spec.processes} if spec.processes > 1 else {}),
                 "sharpen code": code_fingerprint(),
                 "versions": dict(versions()),
             },
@@ -131,6 +140,7 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
+    _spread(opened.model, spec.processes)
     return Setup(
         **vars(opened),
         spec=spec,
@@ -182,15 +192,23 @@ def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:
     return rank
 
 
+def _spread(model: Model, processes: int) -> None:
+    """Tell a trainable model over how many processes learners spread it."""
+    if isinstance(model, Spreading):
+        model.spread(processes)
+    elif processes > 1:
+        raise BadInput("processes", processes, "nothing is trained here", remedy="leave it out")
+
+
 def open_policy(request: Request, pool: JudgePool) -> Opened:
     """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
     if not request.task:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
-    tasks = _tasks(request)
+    tasks = tasks_of(request)
     verifier = _proven(request.verifier or tasks.verifier, tasks, pool, "--verifier")
     held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
-    form, tasks = _form(request, tasks)
+    form, tasks = form_of(request, tasks)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
@@ -209,7 +227,8 @@ def _proven(spec: str, tasks: TaskSet, pool: JudgePool, option: str) -> OpenVeri
     return verifier
 
 
-def _tasks(spec: Request) -> TaskSet:
+def tasks_of(spec: Request) -> TaskSet:
+    """The tasks, with those that become solved examples."""
     shots = _shot_count(spec)
     return load_tasks(
         spec.task,
@@ -227,7 +246,8 @@ def _shot_count(spec: Request) -> int:
     return default_form(spec.model).shots if spec.shots is None else spec.shots
 
 
-def _form(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+def form_of(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+    """How questions are put, and the tasks that are left once some became solved examples."""
     count = _shot_count(spec)
     if count >= len(tasks.train):
         raise BadInput(

@@ -25,6 +25,7 @@ from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.finished import RESULT, finished
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
@@ -54,6 +55,8 @@ def execute(
     _refuse_unusable(folder)
     old = read_manifest(folder)
     with open_pool(spec.executor) as pool:
+        if old and not repair and (result := finished(spec, folder, old, pool)):
+            return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
         journal = Journal(folder)
@@ -67,7 +70,7 @@ def execute(
             result = conclude(setup, engine, final, stopped_by)
         finally:
             journal.close()
-    path = folder / "result.json"
+    path = folder / RESULT
     if not _is_unchanged(path, result):
         write_atomic(path, result.model_dump_json(indent=1).encode() + b"\n")
     return result
