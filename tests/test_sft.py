@@ -145,7 +145,7 @@ def test_a_model_that_mixes_documents_is_noticed(
 ) -> None:
     model = make_model(root)
     clean = fit(model, tmp_path / "a")
-    monkeypatch.setattr("sharpen.learners.fit.packs", lambda head: False)
+    monkeypatch.setattr("sharpen.learners.packing.packs", lambda head: False)
     padded = fit(model, tmp_path / "b")
     assert clean.notices == () and "mixes" in padded.notices[0]
     assert padded.losses == pytest.approx(clean.losses, rel=1e-3)
