@@ -63,6 +63,7 @@ def _mathematics(pool: JudgePool, cores: int, count: int, repeats: int) -> list[
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
         _in_pool(pool, some)
         _in_executor(executor, some)
+        _math_verify(few[:1])
         return [
             *compared(
                 "answers to mathematics, in the pool",
