@@ -233,8 +233,10 @@ class _Work(Generic[A, R]):
 
     def learn(self, seconds: float) -> None:
         """A chunk took so long: where that is next to nothing, more items travel together."""
-        grown = min(2 * self._chunk, MOST_GROWN * self._least)
-        self._chunk = grown if seconds < QUICK else self._least
+        size = (
+            2 * self._chunk if seconds < QUICK else self._chunk // 2 if seconds > 2 * QUICK else self._chunk
+        )
+        self._chunk = min(max(size, self._least), MOST_GROWN * self._least)
 
     def settle(self, place: int, result: Value[R] | Lost) -> None:
         """Keep an item's result."""
