@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
 
 RECIPES = "test_recipes"
+LONG = (RECIPES, "test_compare", "test_cli", "test_kill", "test_verifiers", "test_ui_browser")
 IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30
 
 
@@ -23,8 +24,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The recipes come first: they take longest, and short tests at the end keep all workers busy."""
-    items.sort(key=lambda item: item.path.stem != RECIPES)
+    """What takes longest comes first: short files at the end keep all workers busy."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)

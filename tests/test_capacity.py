@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sharpen.bench.capacity import (
+    MOST_CARDS,
     USABLE,
     Job,
     Rates,
@@ -27,6 +29,7 @@ from sharpen.bench.capacity import (
 )
 from sharpen.bench.known import CARDS, JOBS, PUBLISHED, SHAPES, chosen, rates_of
 from sharpen.bench.rows import Row
+from sharpen.cli import main
 from sharpen.core.errors import BadInput
 
 ROOT = Path(__file__).parent.parent
@@ -140,8 +143,8 @@ def test_the_fewest_cards_are_enough_and_the_fewest(
     held = memory_of(shape, CARD, job)
     count = cards_for(shape, CARD, job, reached, hours)
     if count is None:
-        serial = job.rounds * seconds_of(shape, CARD, job, reached).driver / 3600
-        assert plan(shape, CARD, job, reached, held.engine_cards << 20).hours > hours >= 0 <= serial
+        most = max(MOST_CARDS // held.engine_cards, -(-fewest(held) // held.engine_cards))
+        assert plan(shape, CARD, job, reached, most * held.engine_cards).hours > hours
         return
     assert plan(shape, CARD, job, reached, count).hours <= hours
     less = count - held.engine_cards
@@ -160,9 +163,37 @@ def test_too_few_cards_and_too_long_passes_are_refused() -> None:
 
 def test_known_things_can_be_changed_field_by_field() -> None:
     assert chosen(JOBS, "paper?tasks=7&response=9", "job").tasks == 7
-    for written in ("paper?what=1", "paper?tasks=0", "other", "paper?tasks=many"):
+    for written in ("paper?what=1", "paper?tasks=0", "other", "paper?tasks=many", "paper?judge_seconds=inf"):
         with pytest.raises(BadInput):
             chosen(JOBS, written, "job")
+    for written in ("7B?parameters=inf", "7B?parameters=nan", "7B?parameters=-1"):
+        with pytest.raises(BadInput):
+            chosen(SHAPES, written, "model")
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, float("nan"), float("inf")])
+def test_hours_that_are_none_are_refused(hours: float) -> None:
+    with pytest.raises(BadInput, match="is no time"):
+        cards_for(SHAPES["7B"], CARD, JOBS["paper"], PUBLISHED, hours)
+
+
+@pytest.mark.parametrize("text", [None, "words", '[{"case": 3}]', "[]"])
+def test_files_without_rates_are_refused_in_one_line(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rates.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["capacity", "7B", "--rates", str(file)])
+    assert ended.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_says_it_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["capacity", "70B", "--hours", "100", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0 and said["plan"]["hours"] <= 100 and said["plan"]["cards"] >= 28
 
 
 def test_rates_are_read_off_rows_with_a_share() -> None:

@@ -13,13 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers_endpoint import Endpoint
+from sharpen.core.artifact import ArtifactStore
+from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput
-from sharpen.core.task import Message, Role
+from sharpen.core.policy import Policy
+from sharpen.core.task import Message, Role, Task
+from sharpen.core.updater import Stopwatch
+from sharpen.core.verdict import Scored
 from sharpen.environments.python_tool import PYTHON
 from sharpen.environments.tools import OFFERED, ToolEpisode, parse
 from sharpen.experiment.check_recipe import StopAfter
 from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
+from sharpen.judges.opinions import Pointwise, Rubric
 from sharpen.models.base import Decoding, Prompt
 from sharpen.models.dialogue import (
     MOST_PICTURE_BYTES,
@@ -168,6 +175,24 @@ def test_calls_are_kept_on_disk_and_told_apart_by_what_was_offered(
         model = opened(server, "openai", "tools=true&cache=true")
         found.append(model.sample([Prompt("?", (1,), tools=tools)], WAY)[0].samples[0].calls)
     assert found[0] == found[1] != () and found[2] == () and len(server.asked) == 2
+
+
+@pytest.mark.parametrize("kind", [Pointwise, Rubric])
+def test_a_judge_sees_the_pictures_of_an_attempt(
+    server: Endpoint, tmp_path: Path, kind: type[Pointwise] | type[Rubric]
+) -> None:
+    model = opened(server, "openai", "images=true")
+    judging = Judging({"j": model}, ArtifactStore(tmp_path), Stopwatch())
+    judge = Policy(model="j", base=model.fingerprint, prompt=model.form)
+    files = {"image.png": judging.store.put(PNG), "notes.txt": judging.store.put(b"no picture")}
+    task, turn = Task.ask("a red square", ""), Turn(author=Author.POLICY, text="")
+    drawn = Attempt(task=task.key, index=0, policy="p", turns=(turn,), files=files)
+    server.says = lambda asked: "Verdict: yes" if "yes or no" in asked else "Verdict: 5"
+    for pictures in (True, False):
+        (verdict,) = kind(judge, pictures=pictures).judge_by(judging, [(task, drawn)])
+        assert isinstance(verdict, Scored) and verdict.value == 1
+        shown = json.dumps(server.asked[-1]["messages"])
+        assert shown.count("data:image/png;base64,") == int(pictures) and "a red square" in shown
 
 
 def test_a_run_with_python_as_a_function(server: Endpoint, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from sharpen.core.policy import Decoding
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Prompt
 from sharpen.models.hf import HFModel
-from sharpen.models.hf_decode import decode_batch
 from sharpen.models.hf_folder import open_folder_or_hub
 from sharpen.models.hf_weights import Lora
 from sharpen.models.sampling import draw, inverse_cdf, nucleus, uniforms_for
@@ -149,40 +148,21 @@ def test_a_prompt_near_the_end_of_the_context_gets_the_room_there_is(llama: HFMo
         llama.sample([Prompt("a" * llama.context, (0,))], Decoding())
 
 
-def test_many_rows_are_split_into_batches(llama: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompts = [Prompt(text, tuple(range(7))) for text in TEXTS]
-    whole = llama.sample(prompts, Decoding(max_tokens=10))
-    sizes: list[int] = []
-
-    def counting(stepper: object, shares: list[object], *rest: object) -> object:
-        sizes.append(sum(len(share.seeds) for share in shares))
-        return decode_batch(stepper, shares, *rest)
-
-    monkeypatch.setattr("sharpen.models.hf_batches.MOST_ROWS", 5)
-    monkeypatch.setattr("sharpen.models.hf.decode_batch", counting)
-    assert [c.prompt_ids for c in llama.sample(prompts, Decoding(max_tokens=10))] == [
-        c.prompt_ids for c in whole
-    ]
-    assert sizes == [5, 5, 5, 5, 5, 3]
-    for one, other in zip(whole, llama.sample(prompts, Decoding(max_tokens=10)), strict=True):
-        assert [s.token_ids for s in one.samples] == [s.token_ids for s in other.samples]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_short_step_is_the_models_own(family: str, tmp_path: Path) -> None:
     """For every family, with and without an adapter, of rows that are padded and dropped on the way."""
     model = make_model(tmp_path, family)
-    assert model.stepper.fits
+    assert model.sampler.fits
     prompts = [Prompt(text, (0, 1)) for text in ("a", "bcd", "ef")]
-    decoding = Decoding(max_tokens=12)
+    decoding = Decoding(max_tokens=8)
     for lora in (None, Lora(rank=4, alpha=8)):
         if lora:
             for matrix in model.weights.begin(lora, seed=1).values():
                 torch.nn.init.normal_(matrix, std=0.05)
         short = model.sample(prompts, decoding)
-        model.stepper.__dict__["fits"] = False
+        model.sampler.__dict__["fits"] = False
         long = model.sample(prompts, decoding)
-        model.stepper.__dict__["fits"] = True
+        model.sampler.__dict__["fits"] = True
         for one, other in zip(short, long, strict=True):
             assert [s.token_ids for s in one.samples] == [s.token_ids for s in other.samples]
             for a, b in zip(one.samples, other.samples, strict=True):
@@ -196,7 +176,7 @@ def test_a_step_that_would_differ_is_not_taken(tmp_path: Path) -> None:
         output.logits *= 2
 
     model.module.register_forward_hook(doubled)
-    assert not model.stepper.fits
+    assert not model.sampler.fits
     (drawn,) = model.sample([Prompt("a", (0,))], Decoding(max_tokens=8))
     assert len(drawn.samples[0].token_ids) >= 1
 

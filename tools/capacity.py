@@ -234,9 +234,9 @@ TAIL = """## What this says
 
 - Training costs as much as sampling, or more: eight to ten operations per parameter and token against two
   that are bound by memory. Much longer responses turn that round, since keys and values crowd out rows.
-- Neither size is trained on one card: the optimizer alone is more than its memory. A 70B learner does not fit
-  a node of eight such cards either. This package trains on one process's device (see [GPUs](gpu.md)); what
-  is said of a sharded learner is what one would need.
+- Neither size is trained on one card: the optimizer alone is more than its memory. A 70B learner does not
+  fit a node of eight such cards either. Learners here are spread over the GPUs of one machine (see
+  [GPUs](gpu.md)), not over nodes: what is said of the interconnect is what one would need.
 - One driver keeps the journal. What it adds per response is serial: no number of cards makes it shorter.
 - The interconnect is no obstacle at these sizes: what hides a sharded learner is below the card's network.
 """

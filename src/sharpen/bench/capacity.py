@@ -16,8 +16,8 @@ u_d and u_t are the shares of those limits that are reached: what is measured, a
 
 from __future__ import annotations
 
-from math import ceil
-from typing import NamedTuple
+from math import ceil, inf
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -35,16 +35,21 @@ USABLE = 0.9
 ENGINE_SHARE = 0.5
 """Most of an engine's memory that its weights may take; the rest is for keys and values."""
 MOST_CARDS = 1 << 20
-"""Beyond this a wish cannot be met by more of them."""
+"""Beyond this a wish is not met by more of them."""
 GATHERED_BYTES = 8
 """Per parameter and pass of a sharded learner: gathered twice in bfloat16, gradients summed in float32."""
+
+
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Shape(Record):
     """A decoder."""
 
     name: str
-    parameters: float = Field(gt=0)
+    parameters: Size
     layers: int = Field(ge=1)
     width: int = Field(ge=1)
     key_heads: int = Field(ge=1)
@@ -61,13 +66,13 @@ class Card(Record):
     """One GPU, and how it is linked to others; bytes and operations per second."""
 
     name: str
-    memory: float = Field(gt=0)
-    bandwidth: float = Field(gt=0)
-    flops: float = Field(gt=0)
+    memory: Size
+    bandwidth: Size
+    flops: Size
     """Dense products in bfloat16."""
-    link: float = Field(gt=0)
+    link: Size
     """To the cards of its node, in one direction."""
-    network: float = Field(gt=0)
+    network: Size
     """To other nodes, in one direction."""
     cores: int = Field(ge=1)
     """CPU cores beside each card."""
@@ -90,7 +95,7 @@ class Job(Record):
     """How often a round's responses are trained on."""
     extra: int = Field(default=1, ge=0)
     """Further forward passes for each, such as those of the old policy and of a reference."""
-    judge_seconds: float = Field(default=0.02, ge=0)
+    judge_seconds: Cost = 0.02
     """Of one core, for each response."""
     rows: int = Field(default=256, ge=1)
     """Most responses that one engine has in hand."""
@@ -102,13 +107,13 @@ class Rates(Record):
     """Shares of the limits that are reached, and what the loop adds."""
 
     name: str
-    decode: float = Field(gt=0, le=1)
+    decode: Share
     """u_d."""
-    train: float = Field(gt=0, le=1)
+    train: Share
     """u_t."""
-    driver_ms: float = Field(ge=0)
+    driver_ms: Cost
     """Of the loop itself, per response."""
-    stored_bytes: float = Field(default=50, ge=0)
+    stored_bytes: Cost = 50.0
     """In the journal's store, per sampled token."""
 
 
@@ -254,14 +259,20 @@ def fewest(memory: Memory) -> int:
 
 
 def cards_for(shape: Shape, card: Card, job: Job, rates: Rates, hours: float) -> int | None:
-    """The fewest cards that do the job within so many hours; None where no number does."""
-    step = memory_of(shape, card, job).engine_cards
-    low = ceil(fewest(memory_of(shape, card, job)) / step)
-    high = low
-    while plan(shape, card, job, rates, high * step).hours > hours:
-        low, high = high + 1, high * 2
-        if high * step > MOST_CARDS:
-            return None
+    """The fewest cards that do the job within so many hours; None where a million are too few.
+
+    BadInput for hours that are none.
+    """
+    if not 0 < hours < inf:
+        raise BadInput("hours", hours, "is no time", remedy="give a positive number")
+    memory = memory_of(shape, card, job)
+    step = memory.engine_cards
+    low = ceil(fewest(memory) / step)
+    high = max(low, MOST_CARDS // step)
+    if plan(shape, card, job, rates, low * step).hours <= hours:
+        return low * step
+    if plan(shape, card, job, rates, high * step).hours > hours:
+        return None
     while low < high:
         middle = (low + high) // 2
         if plan(shape, card, job, rates, middle * step).hours <= hours:

@@ -22,13 +22,14 @@ SHAPES = {
 }
 """Those of Qwen2.5-7B and Llama-3.1-70B."""
 
-_LINKS: dict[str, float] = {"link": 450e9, "network": 50e9, "cores": 16}
-"""NVLink 4 in one direction, 400 Gbit/s of network a card, CPU cores a card."""
+_H100 = Card(
+    name="H100 SXM", memory=80e9, bandwidth=3.35e12, flops=989e12, link=450e9, network=50e9, cores=16
+)
 CARDS = {
-    "H100": Card(name="H100 SXM", memory=80e9, bandwidth=3.35e12, flops=989e12, **_LINKS),
-    "H200": Card(name="H200 SXM", memory=141e9, bandwidth=4.8e12, flops=989e12, **_LINKS),
+    "H100": _H100,
+    "H200": _H100.model_copy(update={"name": "H200 SXM", "memory": 141e9, "bandwidth": 4.8e12}),
 }
-"""By their data sheets."""
+"""By their data sheets; NVLink 4 in one direction, 400 Gbit/s of network and 16 CPU cores a card."""
 
 JOBS = {
     "paper": Job(name="paper", rounds=200, tasks=512, samples=16, prompt=512, response=2048),

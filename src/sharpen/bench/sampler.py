@@ -74,6 +74,9 @@ class Case:
 
 def run(model: HFModel, *, quick: bool) -> list[Row]:
     """All cases; the comparison of tokens comes first."""
+    from sharpen.bench.int8 import int8_rows
+    from sharpen.bench.refill import refill_rows
+
     size, limits = plan(model, quick=quick), probe(model.module.device)
     texts = prompts_for(model, max(64, size.compared))
     rows = [same_tokens(model, texts[: size.compared], size.steps)]
@@ -91,6 +94,8 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
             rows.append(same_greedy(model, weights, texts[: size.compared], size.steps))
         for case in cases:
             rows += side_by_side(model, case, limits, size.repeats, weights)
+    rows += refill_rows(model, limits, longest=size.longest, repeats=size.repeats)
+    rows += int8_rows(model, cases[-1], limits, repeats=size.repeats)
     return [*limits.best(probe(model.module.device)).rows(), *rows]
 
 
@@ -169,13 +174,13 @@ def drawn(model: HFModel, case: Case) -> list[Sequence[int]]:
         found = model.sample(case.prompts, case.decoding)
         return [sample.token_ids for completions in found for sample in completions.samples]
     from sharpen.models.hf_decode import Limits as Ends
-    from sharpen.models.hf_decode import Share, decode_batch
+    from sharpen.models.hf_decode import Share
     from sharpen.models.hf_text import StopWatch
 
     shares = [Share(model.encode(prompt.text), prompt.seeds) for prompt in case.prompts]
     watch = StopWatch(model.text, (), model.head.vocabulary, model.module.device)
-    rows = decode_batch(model.stepper, shares, case.decoding, Ends((), model.context), watch)
-    return [row.token_ids for row in rows]
+    rows = model.sampler.draw(shares, case.decoding, Ends((), model.context), watch)
+    return [row.token_ids for share in rows for row in share]
 
 
 class Generate:

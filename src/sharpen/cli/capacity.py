@@ -22,7 +22,7 @@ def capacity(
     job: str = "paper",
     cards: int | None = None,
     hours: float | None = None,
-    rates: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    rates: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     json: Json = False,
 ) -> None:
     """Compute what a run of a large model needs: tokens, cards, hours, memory, interconnect.
@@ -59,14 +59,21 @@ def capacity(
 
 
 def _rates(files: list[Path]) -> Rates:
+    from pydantic import ValidationError
+
     from sharpen.bench.known import PUBLISHED, rates_of
     from sharpen.bench.rows import Row
     from sharpen.core.errors import BadInput
     from sharpen.core.records import decode
 
-    if missing := [str(path) for path in files if not path.is_file()]:
-        raise BadInput("rates", missing[0], "there is no such file", remedy="write one with sharpen bench")
-    rows = [row for path in files for row in decode(tuple[Row, ...], path.read_bytes())]
+    rows: list[Row] = []
+    for path in files:
+        try:
+            rows += decode(tuple[Row, ...], path.read_bytes())
+        except (ValidationError, OSError) as error:
+            raise BadInput(
+                "rates", str(path), "holds no measurements", remedy="write it with `sharpen bench ... --json`"
+            ) from error
     return rates_of(rows, "measured") if files else PUBLISHED
 
 
@@ -80,9 +87,7 @@ def _count(shape: Shape, card: Card, job: Job, rates: Rates, cards: int | None, 
         return fewest(memory_of(shape, card, job))
     found = cards_for(shape, card, job, rates, hours)
     if found is None:
-        raise BadInput(
-            "hours", hours, "is less than what no card makes shorter", remedy="smaller or fewer rounds"
-        )
+        raise BadInput("hours", hours, "is less than a million cards need", remedy="smaller or fewer rounds")
     return found
 
 

@@ -237,6 +237,7 @@ class sqlite_errors:
     """Context that turns SQLite's errors into ours."""
 
     def __init__(self, path: Path) -> None:
+        """`path` is named in the error."""
         self.path = path
 
     def __enter__(self) -> None:

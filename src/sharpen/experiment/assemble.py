@@ -47,6 +47,14 @@ class Adaptable(Protocol):
     lora_rank: int | None
 
 
+@runtime_checkable
+class Spreading(Protocol):
+    """A model whose weights learners can spread over several processes."""
+
+    def spread(self, processes: int) -> None:
+        """Over so many from now on; BadInput if there is no room for them."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """Tasks, verifier, model and start policy, opened and checked against each other."""
@@ -100,6 +108,7 @@ class Setup(Opened):
                 "control_samples": spec.control_samples,
                 "threads": self.threads,
                 "dtype": self.dtype,
+                **({"processes": spec.processes} if spec.processes > 1 else {}),
                 "sharpen code": code_fingerprint(),
                 "versions": dict(versions()),
             },
@@ -131,6 +140,7 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
+    _spread(opened.model, spec.processes)
     return Setup(
         **vars(opened),
         spec=spec,
@@ -180,6 +190,14 @@ def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:
     if isinstance(model, Adaptable):
         model.lora_rank = rank or None
     return rank
+
+
+def _spread(model: Model, processes: int) -> None:
+    """Tell a trainable model over how many processes learners spread it."""
+    if isinstance(model, Spreading):
+        model.spread(processes)
+    elif processes > 1:
+        raise BadInput("processes", processes, "nothing is trained here", remedy="leave it out")
 
 
 def open_policy(request: Request, pool: JudgePool) -> Opened:

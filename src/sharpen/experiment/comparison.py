@@ -135,7 +135,7 @@ class Comparison(Record):
     conclusion: str
     """What may be said, in a sentence or two."""
     notes: tuple[str, ...]
-    """What to beware of when reading this."""
+    """The first says what every method got; the others, what to beware of when reading this."""
     hardware: Mapping[str, JsonValue]
     versions: Mapping[str, str]
     command: str

@@ -63,6 +63,8 @@ class Request(Record):
     """Compute threads."""
     lora_rank: int | None = Field(default=None, ge=0)
     """Train an adapter of this rank; 0 trains the weights; unset, models above 50 M parameters get 16."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes, one GPU each, over which learners spread the weights."""
     dtype: str | None = None
     """Number type of the model."""
     chunk_rows: int | None = Field(default=None, ge=1)

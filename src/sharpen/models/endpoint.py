@@ -321,8 +321,9 @@ class Endpoint:
             return trouble
 
     def _key(self, job: Request) -> str:
-        asked = [job.prompt.text, job.prompt.prefix, job.prompt.schema, job.seed % SEED_RANGE]
-        asked += [job.prompt.tools] if job.prompt.tools else []
+        prompt = job.prompt
+        asked: list[object] = [prompt.text, prompt.prefix, prompt.schema, job.seed % SEED_RANGE]
+        asked += [prompt.tools] if prompt.tools else []
         return digest([self.wire.identity, asked, list(job.decoding), self._options.logprobs])
 
     def _meter(self, **more: int) -> None:

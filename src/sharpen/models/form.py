@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sharpen.core.policy import Style
 from sharpen.core.records import Record, decode
-from sharpen.models.source import ENDPOINTS, shipped
+from sharpen.models.source import ENDPOINTS, shipped, without_options
 
 FORM_FILE = "sharpen.json"
 """Stands in an exported model's folder and holds the form it was improved with."""
@@ -32,6 +32,7 @@ def default_form(model: str) -> DefaultForm:
 
     Shipped models were trained without examples.
     """
+    model = without_options(model)
     stored = Path(model) / FORM_FILE
     if stored.is_file():
         return decode(DefaultForm, stored.read_bytes())

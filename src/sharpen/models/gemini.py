@@ -101,7 +101,7 @@ class GeminiWire:
             stop_sequences=list(decoding.stop) or None,
             response_mime_type="application/json" if request.prompt.schema else None,
             response_json_schema=dict(request.prompt.schema) if request.prompt.schema else None,
-            tools=_tools(request.prompt.tools),
+            tools=[*_tools(request.prompt.tools)] or None,
         )
 
     @contextmanager
@@ -127,7 +127,7 @@ class GeminiWire:
             raise broken() from error
 
 
-def _tools(tools: Sequence[Tool]) -> list[types.Tool] | None:
+def _tools(tools: Sequence[Tool]) -> list[types.Tool]:
     from google.genai import types
 
     offered = [
@@ -136,7 +136,7 @@ def _tools(tools: Sequence[Tool]) -> list[types.Tool] | None:
         )
         for tool in tools
     ]
-    return [types.Tool(function_declarations=offered)] if offered else None
+    return [types.Tool(function_declarations=offered)] if offered else []
 
 
 def _contents(request: Request) -> list[types.Content]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,12 +13,12 @@ from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
-from sharpen.models.hf_batches import Group, groups, rows_that_fit
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Share, decode_batch
+from sharpen.models.hf_decode import Drawn, Hear, Limits, Share
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
+from sharpen.models.hf_int8 import Int8Sampler
 from sharpen.models.hf_read import read_module, read_tokenizer
-from sharpen.models.hf_step import Stepper
+from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_text import StopWatch, Text, cut
 from sharpen.models.hf_weights import Weights
 
@@ -41,11 +41,13 @@ class HFModel:
         self.threads = torch.get_num_threads()
         self.lora_rank: int | None = None
         """Rank of the adapters that learners train; none means the weights themselves."""
+        self.processes = 1
+        """Processes, one GPU each, over which learners spread the weights; see `spread`."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
         self.hear: Hear | None = None
         """Hears every token as it is drawn, if it is set; for servers that stream."""
         self.head = Head(module)
-        self.stepper = Stepper(module)
+        self.sampler: Sampler | Int8Sampler = Sampler(module)
         self.text = Text(tokenizer)
         self._fingerprint = Fingerprint(folder)
         self.weights = Weights(
@@ -78,6 +80,31 @@ class HFModel:
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         module = read_module(folder, DTYPES[dtype], place)
         return cls(folder, module, read_tokenizer(folder), name=name)
+
+    def spread(self, processes: int) -> None:
+        """Let learners spread the weights over so many processes; BadInput for more than there are GPUs."""
+        gpus = torch.cuda.device_count() if self.module.device.type == "cuda" else processes
+        if processes > gpus:
+            raise BadInput("processes", processes, f"there are {gpus} GPUs", remedy="ask for one each")
+        self.processes = processes
+
+    def sample_in_int8(self) -> None:
+        """Sample from rounded weights from now on, as long as they are close enough to the model's own.
+
+        BadInput for a model that is not in float32 on a CPU.
+        """
+        if (
+            self.module.device.type != "cpu"
+            or self.dtype != "float32"
+            or isinstance(self.sampler, Int8Sampler)
+        ):
+            raise BadInput(
+                "sample",
+                "int8",
+                f"is for float32 on a CPU, and this is {self.dtype} on {self.module.device}",
+                remedy="leave it out",
+            )
+        self.sampler = Int8Sampler(self.sampler, self.head, self.weights, self.text, self.context)
 
     @property
     def fingerprint(self) -> str:
@@ -166,11 +193,9 @@ class HFModel:
 
     def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
         """One row per seed of every share, in order."""
-        drawn: list[list[Drawn]] = [[] for _ in wanted]
-        for group in groups(wanted, partial(self._rows_that_fit, decoding.max_tokens)):
-            for index, rows in zip(group.indices, self._decode(group, decoding), strict=True):
-                drawn[index].extend(rows)
-        return drawn
+        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
+        limits = Limits(self.eos_ids, self.context)
+        return self.sampler.draw(wanted, decoding, limits, watch, self.hear)
 
     def _check_fits(self, ids: tuple[int, ...], text: str) -> None:
         if not ids:
@@ -190,15 +215,6 @@ class HFModel:
             return [()] * len(prompts)
         pairs = list(zip(prompts, prefixes, strict=True))
         return score(self.head, pairs, temperature=decoding.temperature or 1.0)
-
-    def _rows_that_fit(self, max_tokens: int, prompt_tokens: int) -> int:
-        return rows_that_fit(self.module, min(prompt_tokens + max_tokens, self.context))
-
-    def _decode(self, group: Group, decoding: Decoding) -> list[list[Drawn]]:
-        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
-        limits = Limits(self.eos_ids, self.context)
-        rows = iter(decode_batch(self.stepper, group.shares, decoding, limits, watch, self.hear))
-        return [[next(rows) for _ in share.seeds] for share in group.shares]
 
     def _completion(
         self, prefix: tuple[int, ...], known: tuple[float, ...], drawn: Drawn, decoding: Decoding

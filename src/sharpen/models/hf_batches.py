@@ -10,7 +10,6 @@ from transformers import PreTrainedModel
 
 from sharpen.models.hf_decode import Share
 
-MOST_ROWS = 256
 CACHE_BYTES = 1 << 30
 GPU_SHARE = 0.3
 
@@ -47,12 +46,12 @@ def _group(pending: Sequence[tuple[int, Share]]) -> Group:
     return Group(tuple(index for index, _ in pending), tuple(share for _, share in pending))
 
 
-def rows_that_fit(module: PreTrainedModel, tokens: int) -> int:
-    """Most rows whose key-value cache for so many tokens each stays within its share of memory."""
+def rows_that_fit(module: PreTrainedModel, tokens: int, most: int) -> int:
+    """Rows whose key-value cache for so many tokens each stays within its share of memory, `most` at most."""
     room = CACHE_BYTES
     if module.device.type == "cuda":
         room = int(GPU_SHARE * torch.cuda.get_device_properties(module.device).total_memory)
-    return max(1, min(MOST_ROWS, room // (tokens * cache_bytes_per_token(module))))
+    return max(1, min(most, room // (tokens * cache_bytes_per_token(module))))
 
 
 def cache_bytes_per_token(module: PreTrainedModel) -> int:

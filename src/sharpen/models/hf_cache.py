@@ -37,22 +37,6 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.values = self._value_room[:, :, :new]
         return self.keys, self.values
 
-    def attend(self, queries: torch.Tensor, scale: float, unseen: torch.Tensor | None) -> torch.Tensor:
-        """Attention of one query per row and head, [rows, heads, width], to all that is kept of the row.
-
-        Products go over the whole buffers, whose rows lie regularly, so nothing is copied. `unseen` marks
-        places [rows, at least length] that are not attended to.
-        """
-        assert self._key_room is not None and self._value_room is not None
-        rows, heads, room, width = self._key_room.shape
-        length = self.get_seq_length()
-        keys = self._key_room.view(rows * heads, room, width)[:, :length]
-        values = self._value_room.view(rows * heads, room, width)[:, :length]
-        scores = torch.bmm(queries.reshape(rows * heads, -1, width) * scale, keys.transpose(1, 2))
-        if unseen is not None:
-            scores.view(rows, -1, length).masked_fill_(unseen[:, None, :length], -torch.inf)
-        return torch.bmm(scores.softmax(-1), values).view(rows, -1, width)
-
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep (or repeat) these rows, in this order, in fresh buffers."""
         self._key_room, self.keys = self._spread(self.keys, indices)
@@ -72,11 +56,12 @@ def growing_cache(config: PretrainedConfig, capacity: int) -> DynamicCache:
     A sliding window that is never left is full attention.
     """
     cache = DynamicCache(config=config)
-    cache.layers = [GrowingLayer(capacity) if _is_full(layer, capacity) else layer for layer in cache.layers]
+    cache.layers = [GrowingLayer(capacity) if is_full(layer, capacity) else layer for layer in cache.layers]
     return cache
 
 
-def _is_full(layer: object, capacity: int) -> bool:
+def is_full(layer: object, capacity: int) -> bool:
+    """Whether a layer, as transformers makes it, keeps so many tokens all."""
     if isinstance(layer, DynamicSlidingWindowLayer):
         return capacity <= layer.sliding_window  # type: ignore[no-any-return]
     return type(layer) is DynamicLayer

@@ -2,9 +2,8 @@
 
 For each token `transformers` prepares masks, positions and outputs anew, and attends with kernels that are
 made for long queries; a small model spends most of its time there. This step calls the model's own
-projections, norms and rotary embedding, so adapters work as they are, and attends by two batched products
-over the buffers of the cache. Whether it gives the model's own logits is checked on first use; where it does
-not, or cannot, the model steps itself.
+projections, norms and rotary embedding, so adapters work as they are, and attends by batched products over
+what is kept of prompts and rows.
 """
 
 from __future__ import annotations
@@ -16,16 +15,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from sharpen.models.hf_cache import GrowingLayer, growing_cache
+from sharpen.models.hf_kept import Kept, Layout
 
 STATIC_ROPE = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary embeddings that depend on the position alone."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "head_dim", "scaling")
 LAYER = ("input_layernorm", "post_attention_layernorm", "mlp")
-ROUNDING = 100
-"""Most units of rounding, of the largest logit, by which a step may differ from the model's."""
 FULL = "full_attention"
 
 Tables = Mapping[str, tuple[Tensor, Tensor]]
@@ -38,8 +35,9 @@ class Place(NamedTuple):
     positions: Tensor
     """[rows]"""
     tables: Tables
-    unseen: Tensor | None
-    """[rows, at least the cache's length]: True where a row has padding; None without any."""
+    column: int
+    """Where their tokens are kept."""
+    layout: Layout
 
 
 class Stepper:
@@ -49,47 +47,19 @@ class Stepper:
         """`module` is any causal language model."""
         self.module = module
 
-    def suits(self, cache: DynamicCache) -> bool:
-        """Whether steps with this cache can be taken here."""
-        return self.fits and all(isinstance(layer, GrowingLayer) for layer in cache.layers)
-
     @cached_property
-    def fits(self) -> bool:
-        """Whether the module is made as expected, and its own logits come out."""
+    def made(self) -> bool:
+        """Whether the module is made as expected."""
         layers = getattr(self.module.base_model, "layers", ())
         rotary = getattr(self.module.base_model, "rotary_emb", None)
         kinds = getattr(rotary, "rope_type", None)
         static = set(kinds.values() if isinstance(kinds, dict) else [kinds]) <= STATIC_ROPE
-        made = all(
+        alike = all(
             all(hasattr(layer, name) for name in LAYER)
             and all(hasattr(layer.self_attn, name) for name in ATTENTION)
             for layer in layers
         )
-        return bool(layers) and static and made and self._agrees()
-
-    @torch.inference_mode()
-    def _agrees(self) -> bool:
-        """Compare a step with the model's, of two rows of which one is padded."""
-        vocabulary = self.module.get_input_embeddings().num_embeddings
-        ids = torch.arange(12, device=self.module.device).view(2, 6) * 7 % vocabulary
-        mask, unseen = torch.ones_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-        mask[1, :2], unseen[1, :2] = 0, True
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        wanted = self.module(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, -1]
-        cache = growing_cache(self.module.config, 6)
-        self.module(
-            input_ids=ids[:, :5],
-            attention_mask=mask[:, :5],
-            position_ids=positions[:, :5],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache.batch_select_indices(torch.arange(2, device=ids.device))
-        if not all(isinstance(layer, GrowingLayer) for layer in cache.layers):
-            return False
-        found = self.step(ids[:, 5], Place(positions[:, 5], self.tables(6), unseen), cache.layers)
-        allowed = ROUNDING * torch.finfo(wanted.dtype).eps * float(wanted.abs().max())
-        return bool((found - wanted).abs().max() <= allowed)
+        return bool(layers) and static and alike
 
     def tables(self, positions: int) -> Tables:
         """Cosines and sines of the first positions."""
@@ -105,7 +75,7 @@ class Stepper:
         kinds = {kind: rotary(like, places, kind) for kind in set(self.module.config.layer_types)}
         return {kind: (cosines[0], _signed(sines[0])) for kind, (cosines, sines) in kinds.items()}
 
-    def step(self, tokens: Tensor, place: Place, layers: Sequence[GrowingLayer]) -> Tensor:
+    def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept]) -> Tensor:
         """Append a token to every row, [rows]; the logits of the next one, [rows, vocabulary]."""
         inner: Any = self.module.base_model
         turns = {
@@ -116,9 +86,7 @@ class Stepper:
         for layer, kept in zip(inner.layers, layers, strict=True):
             kind = getattr(layer.self_attn, "layer_type", None)
             turn = turns[kind] if kind in turns else turns[FULL]
-            told = _attended(
-                layer.self_attn, _normed(layer.input_layernorm, hidden), kept, turn, place.unseen
-            )
+            told = _attended(layer.self_attn, _normed(layer.input_layernorm, hidden), kept, turn, place)
             if hasattr(layer, "pre_feedforward_layernorm"):
                 hidden = hidden + layer.post_attention_layernorm(told)
                 worked = layer.mlp(layer.pre_feedforward_layernorm(hidden))
@@ -138,9 +106,7 @@ def _normed(norm: Any, hidden: Tensor) -> Tensor:
     return normed
 
 
-def _attended(
-    attention: Any, hidden: Tensor, kept: GrowingLayer, turn: Sequence[Tensor], unseen: Tensor | None
-) -> Tensor:
+def _attended(attention: Any, hidden: Tensor, kept: Kept, turn: Sequence[Tensor], place: Place) -> Tensor:
     """What a layer's attention says to every row: [rows, width]."""
     rows, width = len(hidden), attention.head_dim
     queries, keys, values = (
@@ -151,8 +117,10 @@ def _attended(
         queries, keys = attention.q_norm(queries), attention.k_norm(keys)
     heads = queries.shape[1]
     turned = _turned(torch.cat((queries, keys), dim=1), turn)
-    kept.update(turned[:, heads:, None], values[:, :, None])
-    return attention.o_proj(kept.attend(turned[:, :heads], attention.scaling, unseen).view(rows, -1))  # type: ignore[no-any-return]
+    kept.append(place.column, turned[:, heads:], values)
+    told = kept.attend(turned[:, :heads], attention.scaling, place.column + 1, place.layout)
+    said: Tensor = attention.o_proj(told.view(rows, -1))
+    return said
 
 
 def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:

@@ -89,15 +89,17 @@ class StopWatch:
         self.tail = max((len(stop.encode()) for stop in stops), default=0) + SLACK_TOKENS
         self._suspects = text.completing(stops, vocabulary).to(device) if stops else None
 
-    def found(self, drawn: Tensor, rows: Tensor, step: int) -> Tensor:
-        """Mask [rows]: which rows of `drawn` [batch, steps] have a stop text ending at `step`."""
+    def found(self, drawn: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
+        """Mask [rows]: which rows of `drawn` [batch, columns] have a stop text that ends at their step."""
         hits = torch.zeros(len(rows), dtype=torch.bool, device=drawn.device)
         if self._suspects is None:
             return hits
-        places = self._suspects[drawn[rows, step]].nonzero().flatten()
+        places = self._suspects[drawn[rows, steps]].nonzero().flatten()
         if len(places):
-            tails = drawn[rows[places], max(0, step + 1 - self.tail) : step + 1].tolist()
-            hits[places] = torch.tensor([self._stops(tail) for tail in tails], device=hits.device)
+            ends = [step + 1 for step in steps[places].tolist()]
+            lines = zip(drawn[rows[places]].tolist(), ends, strict=True)
+            found = [self._stops(line[max(0, end - self.tail) : end]) for line, end in lines]
+            hits[places] = torch.tensor(found, device=hits.device)
         return hits
 
     def _stops(self, tail: list[int]) -> bool:

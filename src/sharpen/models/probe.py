@@ -11,9 +11,10 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -22,15 +23,15 @@ from sharpen.core.artifact import write_atomic
 from sharpen.core.records import Record, decode, digest, encode
 from sharpen.models.cache import cache_folder
 
-if TYPE_CHECKING:
-    import torch
-
 MORE_THREADS_GAIN = 1.15
 """How much faster a larger thread count must be to be chosen."""
 BF16_GAIN = 1.2
 """How much faster bfloat16 must be than float32 to be chosen."""
+INT8_GAIN = 1.2
+"""How much faster int8 weights must be than float32 for sampling to use them where it is asked to."""
+INT8 = "int8"
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "bf16", "sve")
-_FORMAT = 1
+_FORMAT = 2
 _SECONDS = 1.5
 _LOCK_SECONDS = 60
 _REPEATS = 7
@@ -81,6 +82,12 @@ class Machine(Record):
     speeds: tuple[Speed, ...]
     """The measurements behind the choices."""
 
+    @property
+    def int8_gain(self) -> float:
+        """Speed of products with int8 weights as a multiple of float32, at the chosen threads."""
+        rates = {speed.dtype: speed.gflops for speed in self.speeds if speed.threads == self.threads}
+        return rates.get(INT8, 0.0) / rates.get("float32", 1.0)
+
 
 Measure = Callable[[int, str], float]
 """(threads, dtype) -> GFLOP/s."""
@@ -125,11 +132,14 @@ def probe() -> Machine:
 
 
 def measure_speeds(cores: int, measure: Measure) -> list[Speed]:
-    """Measure float32 at 1, 2, 4, ... threads, then bfloat16 at the best of them."""
+    """Measure float32 at 1, 2, 4, ... threads, then bfloat16 and int8 weights at the best of them."""
+    from sharpen.models.hf_linear import available
+
     counts = sorted({2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores})
     speeds = [Speed(threads=count, dtype="float32", gflops=measure(count, "float32")) for count in counts]
     best, _ = choose(speeds)
-    return [*speeds, Speed(threads=best, dtype="bfloat16", gflops=measure(best, "bfloat16"))]
+    kinds = ("bfloat16", INT8) if available() else ("bfloat16",)
+    return [*speeds, *(Speed(threads=best, dtype=kind, gflops=measure(best, kind)) for kind in kinds)]
 
 
 def choose(speeds: Sequence[Speed]) -> tuple[int, str]:
@@ -148,28 +158,37 @@ def _gflops(threads: int, dtype: str) -> float:
     import torch
 
     torch.set_num_threads(threads)
-    kind = getattr(torch, dtype)
-    generator = torch.Generator().manual_seed(0)
-
-    def matrix(rows: int, columns: int) -> torch.Tensor:
-        return torch.randn(rows, columns, generator=generator).to(kind)
-
-    pairs = [(matrix(s.rows, s.inner), matrix(s.inner, s.columns)) for s in SHAPES]
-    deadline = time.perf_counter() + _SECONDS / (_cores().bit_length() + 2)
+    products = [_product(shape, dtype) for shape in SHAPES]
+    deadline = time.perf_counter() + _SECONDS / (_cores().bit_length() + 3)
     rates: list[float] = []
     while len(rates) <= _REPEATS and (not rates or time.perf_counter() < deadline):
-        rates.append(_round(pairs, deadline))
+        rates.append(_round(products, deadline))
     # The first round warms up, and counts only if it took all the time there was.
     return round(median(rates[1:] or rates), 2)
 
 
-def _round(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], deadline: float) -> float:
+def _product(shape: Shape, dtype: str) -> Callable[[], object]:
+    """A product of that shape, ready to be computed."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(shape.rows, shape.inner, generator=generator)
+    right = torch.randn(shape.inner, shape.columns, generator=generator)
+    if dtype == INT8:
+        from sharpen.models.hf_linear import Int8Linear
+
+        return partial(Int8Linear(right.T, None), left)
+    kind = getattr(torch, dtype)
+    return partial(torch.mm, left.to(kind), right.to(kind))
+
+
+def _round(products: Sequence[Callable[[], object]], deadline: float) -> float:
     """GFLOP/s over the shapes that fit in before the deadline, at least one."""
     start, work = time.perf_counter(), 0.0
-    for (left, right), shape in zip(pairs, SHAPES, strict=True):
+    for product, shape in zip(products, SHAPES, strict=True):
         if work and time.perf_counter() > deadline:
             break
-        left @ right
+        product()
         work += shape.gflop
     return work / (time.perf_counter() - start)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sharpen.core.attempt import Turn
 from sharpen.models.packaged import PACKAGED, is_cached, packaged_folder
-from sharpen.models.source import shipped
+from sharpen.models.source import shipped, without_options
 
 Texts = Callable[[Sequence[int]], list[str]]
 """Token ids -> what each adds to a text."""
@@ -36,6 +36,7 @@ def _texts_of(model: str) -> Texts | None:
 
 
 def _folder(model: str) -> Path | None:
+    model = without_options(model)
     if model in (known := shipped()):
         return known[model]
     if model in PACKAGED:

@@ -34,6 +34,7 @@ MOST_TERMS: Final = 64
 MOST_BITS: Final = 1000
 """Of a coefficient's numerator and denominator."""
 LARGEST_ROOT: Final = 10**6
+MOST_BRACKETS: Final = 40
 REMEMBERED: Final = 4096
 ONE: Final[Polynomial] = {(): Fraction(1)}
 
@@ -52,7 +53,7 @@ def same_polynomial(wanted: str, found: str) -> bool | None:
 def polynomial(text: str) -> Polynomial | None:
     """The terms of a formula without layout; None if it is none, is large, or could mean another."""
     tokens = TOKEN.findall(text)
-    if not tokens or "".join(tokens) != text:
+    if not tokens or "".join(tokens) != text or text.count("(") + text.count("{") > MOST_BRACKETS:
         return None
     reader = _Reader(tokens)
     try:

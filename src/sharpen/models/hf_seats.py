@@ -1,0 +1,152 @@
+"""Seats of the short step: rows come in as others end.
+
+A token's column in the store is the same for all rows at a step, whenever a row came in: keys are turned by
+their position before they are kept, so the order of columns means nothing, and a row is kept from seeing
+columns older than itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sharpen.models.hf_decode import DROP_ABOVE, Share
+from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move
+from sharpen.models.hf_prompts import Reader
+from sharpen.models.hf_step import Place, Stepper
+
+LONG = 64
+"""Tokens from which on a prompt is not copied to its rows."""
+READ_AT_ONCE = 8192
+"""Tokens of prompts that are read in one go."""
+
+
+class ShortSeats:
+    """Rows that are decoded with the short step."""
+
+    def __init__(
+        self, stepper: Stepper, shares: Sequence[Share], rows_that_fit: Callable[[int], int], longest: int
+    ) -> None:
+        """rows_that_fit: tokens of a prompt -> most rows at a time. longest: most tokens of any row."""
+        self.stepper = stepper
+        self.shares = shares
+        self.fit = rows_that_fit
+        self.device = stepper.module.device
+        self.tables = stepper.tables(longest)
+        self.last = longest - 1
+        self.reader = Reader(stepper.module, [share.ids for share in shares])
+        self.prompts: list[int] = []
+        """Numbers of the prompts that are kept."""
+        self.of: list[int] = []
+        """Every row's prompt."""
+        self.layers: list[Kept] = []
+        self.logits = torch.empty(0)
+        self.lengths = torch.zeros(0, dtype=torch.long)
+        rows = sum(len(share.seeds) for share in shares)
+        self.shared = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
+        """Whether prompts are long enough and have enough rows to be attended to once for all of them."""
+        self.born = torch.zeros(0, dtype=torch.long, device=self.device)
+        """[rows]: a row's first column."""
+        self.used = 0
+        """Columns with tokens."""
+
+    def takes(self, running: int, waiting: Sequence[int]) -> int:
+        """As many as there is room for, once that is worth the copying."""
+        if not waiting or running > (1 - DROP_ABOVE) * self._fit(waiting[0]):
+            return 0
+        known, unread = set(self.prompts), 0
+        for place, prompt in enumerate(waiting):
+            unread += 0 if prompt in known else len(self.shares[prompt].ids) - len(self.reader.start)
+            known.add(prompt)
+            if running + place >= self._fit(prompt) or (place and unread > READ_AT_ONCE):
+                return place
+        return len(waiting)
+
+    def _fit(self, prompt: int) -> int:
+        return self.fit(len(self.shares[prompt].ids))
+
+    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
+        """Drop rows, read new prompts, forget those without rows, move what stays together."""
+        self.of = [self.of[place] for place in kept.tolist()] + list(fresh)
+        self._keep_prompts()
+        order = {prompt: place for place, prompt in enumerate(self.prompts)}
+        places = torch.tensor([order[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
+        self._move(kept, places[len(kept) :])
+        self._lay_out(places)
+        return self.logits[places[len(kept) :]] if fresh else None
+
+    def _move(self, kept: Tensor, fresh: Tensor) -> None:
+        """Move rows together, and begin new ones whose prompts stand in these places."""
+        first = int(self.born[kept].min()) if len(kept) else self.used
+        columns = slice(first, self.used)
+        begun = self.lengths[fresh] if not self.shared else torch.zeros_like(fresh)
+        longest = int(begun.max()) if len(fresh) else 0
+        self.used = max(self.used - first, longest)
+        born = self.born[kept] + (self.used - columns.stop)
+        self.born = torch.cat((born, self.used - begun))
+        before = (torch.arange(longest, device=self.device) - longest + begun[:, None]).clamp_(min=0)
+        begin = (fresh[:, None], before) if longest else None
+        for layer in self.layers:
+            layer.keep_rows(Move(kept, columns, self.used, len(fresh), begin))
+
+    def _keep_prompts(self) -> None:
+        wanted = set(self.of)
+        staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
+        unread = sorted(wanted - set(self.prompts))
+        if not unread and len(staying) == len(self.prompts):
+            return
+        places = torch.tensor(staying, dtype=torch.long, device=self.device)
+        read = self.reader.read(unread) if unread else None
+        self.prompts = [self.prompts[place] for place in staying] + unread
+        if not self.layers:
+            assert read is not None
+            self.layers = [Kept(*states) for states in read.states]
+            self.logits = read.logits
+        else:
+            for number, layer in enumerate(self.layers):
+                layer.keep_prompts(places, read and read.states[number])
+            self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
+        lengths = [len(self.shares[prompt].ids) for prompt in self.prompts]
+        self.lengths = torch.tensor(lengths, device=self.device)
+
+    def _lay_out(self, places: Tensor) -> None:
+        """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
+        columns = torch.arange(self.used + COLUMNS, device=self.device)
+        unseen = columns < self.born[:, None]
+        self.position = self.used - self.born
+        if self.shared:
+            lengths = self.lengths[places]
+            self.position = self.position + lengths
+            columns = torch.arange(self.layers[0].prompts[0].shape[2], device=self.device)
+            unseen = torch.cat((columns >= lengths[:, None], unseen), dim=1)
+        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.shared else None
+        self.layout = Layout(grid, unseen if bool(unseen.any()) else None)
+
+    def next(self, tokens: Tensor) -> Tensor:
+        """Append one token per row, after making room for it if there is none."""
+        if self.used == self.layers[0].rows[0].shape[2]:
+            self.reseat(torch.arange(len(tokens), device=self.device), ())
+        logits = self.stepper.step(
+            tokens, Place(self.position, self.tables, self.used, self.layout), self.layers
+        )
+        self.used += 1
+        # Rows that have ended are drawn for until they are dropped.
+        self.position = (self.position + 1).clamp_(max=self.last)
+        return logits
+
+
+def _grid(places: Sequence[int], prompts: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows by the places of their prompts, as a layout has them."""
+    most = max(Counter(places).values(), default=1)
+    met: Counter[int] = Counter()
+    seats = []
+    for place in places:
+        seats.append(place * most + met[place])
+        met[place] += 1
+    seat = torch.tensor(seats, dtype=torch.long, device=device)
+    grid = seat.new_zeros(prompts * most)
+    grid[seat] = torch.arange(len(places), device=device)
+    return grid, seat
