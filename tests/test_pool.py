@@ -45,6 +45,15 @@ def test_a_hung_item_costs_only_itself(pool: JudgePool, function: object, bad: i
     assert time.perf_counter() - start < 8
 
 
+def test_hung_items_do_not_hold_up_the_others(pool: JudgePool) -> None:
+    items = [(2, 0.0), (2, 0.0), *((0, 0.001) for _ in range(30))]
+    start = time.perf_counter()
+    done = pool.map(work.hang_or_note, [(kind, seconds) for kind, seconds in items], deadline=3, chunk=1)
+    finished = [one.value for one in done if isinstance(one, Value)]
+    assert len(finished) == 30 and done[:2] == [Lost(Loss.TIMEOUT)] * 2
+    assert max(finished) - start < 3 <= time.perf_counter() - start, "before the hung ones were given up"
+
+
 def test_no_item_is_done_twice_because_of_a_hung_one(pool: JudgePool, tmp_path: Path) -> None:
     done = pool.map(work.note_and_hang_on_2, [(n, str(tmp_path)) for n in range(6)], deadline=0.5, chunk=6)
     assert [one == Lost(Loss.TIMEOUT) for one in done] == [n == 2 for n in range(6)]

@@ -63,6 +63,7 @@ def _mathematics(pool: JudgePool, cores: int, count: int, repeats: int) -> list[
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
         _in_pool(pool, some)
         _in_executor(executor, some)
+        _math_verify(few[:1])
         return [
             *compared(
                 "answers to mathematics, in the pool",
@@ -129,7 +130,7 @@ def _poisoned(pool: JudgePool, answers: Sequence[Answer], healthy: float, cores:
             [len(answers) - lost],
             [finished],
             EXECUTOR,
-            note="the peer's batch breaks at the first crash",
+            note="the peer's batch breaks at the first crash, or hangs",
         ),
     ]
 
@@ -137,6 +138,7 @@ def _poisoned(pool: JudgePool, answers: Sequence[Answer], healthy: float, cores:
 def _naive(answers: Sequence[Answer], seconds: float, cores: int) -> int:
     """Answers that a plain executor has judged until it breaks, or by the time."""
     chunks = [answers[start : start + CHUNK] for start in range(0, len(answers), CHUNK)]
+    before = set(multiprocessing.active_children())
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
         futures = [executor.submit(judge_all, chunk) for chunk in chunks]
         wait(futures, timeout=seconds)
@@ -145,4 +147,7 @@ def _naive(answers: Sequence[Answer], seconds: float, cores: int) -> int:
             for chunk, future in zip(chunks, futures, strict=True)
             if future.done() and not isinstance(future.exception(), BrokenProcessPool)
         ]
+        # Where all of its workers hang, it would wait for them for ever.
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.kill()
     return sum(judged)

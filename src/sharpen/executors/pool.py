@@ -1,8 +1,9 @@
 """Warm worker processes with a deadline per item, for judges that may hang, crash or eat memory.
 
 Workers come from a fork server (or are spawned where there is none), so nothing the caller has loaded,
-such as torch, is ever forked. Items travel in chunks, results one by one: a hung item costs its deadline, a
-crashed one its worker, and the rest of its chunk goes to another.
+such as torch, is ever forked. Items travel in chunks, results one by one. A hung item costs half its
+deadline, when another worker goes on with what waits; a crashed one its worker. Others do the rest of their
+chunks.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class JudgePool:
         By default all items are dealt out. Nobody looks after the workers in between: what is left of the
         share of one that was ended waits until the pool is used again.
         """
-        work = _Work(function, items, deadline, chunk or -(-len(items) // self._size) or 1)
+        share = -(-len(items) // self._size) or 1
+        work = _Work(function, items, deadline, min(chunk or share, share))
         self._waiting.append(work)
         with self._closed_on_error():
             self._look()
@@ -102,6 +104,7 @@ class JudgePool:
     def _finish(self, work: _Work[Any, R]) -> list[Value[R] | Lost]:
         self._waiting = [work, *(other for other in self._waiting if other is not work)]
         with self._closed_on_error():
+            self._look()
             while work.left:
                 self._hand_out()
                 self._collect()
@@ -127,14 +130,20 @@ class JudgePool:
             raise
 
     def _hand_out(self) -> None:
-        """Give every idle worker a chunk, as long as there are any."""
-        idle = [worker for worker in self._workers if not worker.places]
+        """Give idle workers chunks, as long as there are any."""
+        now = time.monotonic()
+        # A worker that has used up half a deadline most likely hangs; another one works in its stead.
+        stuck = sum(worker.doubtful <= now for worker in self._workers if worker.places)
+        free = self._size + min(stuck, self._size) - sum(bool(worker.places) for worker in self._workers)
         for work in self._waiting:
-            while work.places and (idle or len(self._workers) < self._size):
-                worker = idle.pop() if idle else self._start()
-                self._give(worker, work)
+            while work.places and free > 0:
+                free -= self._give(self._idle(), work)
 
-    def _give(self, worker: Worker, work: _Work[Any, Any]) -> None:
+    def _idle(self) -> Worker:
+        return next((worker for worker in self._workers if not worker.places), None) or self._start()
+
+    def _give(self, worker: Worker, work: _Work[Any, Any]) -> bool:
+        """Whether the worker has taken a chunk of the work."""
         places = work.taken()
         items = [work.items[place] for place in places]
         worker.work = work
@@ -144,11 +153,15 @@ class JudgePool:
             # It ended while it had nothing to do; nothing is lost.
             work.put_back(places)
             self._end(worker)
+            return False
+        return True
 
     def _collect(self) -> None:
         """Take what comes in until the first deadline; end workers that are over theirs."""
         busy = {worker.connection: worker for worker in self._workers if worker.places}
-        left = max(0.0, min(worker.due for worker in busy.values()) - time.monotonic())
+        now = time.monotonic()
+        moments = [moment for worker in busy.values() for moment in (worker.doubtful, worker.due)]
+        left = min((moment for moment in moments if moment > now), default=now) - now
         spare = self._lost_some and len(self._spares) < self._size
         ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
         for connection in ready:
@@ -220,8 +233,10 @@ class _Work(Generic[A, R]):
 
     def learn(self, seconds: float) -> None:
         """A chunk took so long: where that is next to nothing, more items travel together."""
-        grown = min(2 * self._chunk, MOST_GROWN * self._least)
-        self._chunk = grown if seconds < QUICK else self._least
+        size = (
+            2 * self._chunk if seconds < QUICK else self._chunk // 2 if seconds > 2 * QUICK else self._chunk
+        )
+        self._chunk = min(max(size, self._least), MOST_GROWN * self._least)
 
     def settle(self, place: int, result: Value[R] | Lost) -> None:
         """Keep an item's result."""

@@ -80,6 +80,11 @@ class Worker:
         """Number of the process, and of the group of processes that it leads."""
         return int(self._process.pid)
 
+    @property
+    def doubtful(self) -> float:
+        """When the running item has had half of its time."""
+        return self.due - self.deadline / 2
+
     def give(
         self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
     ) -> None:
