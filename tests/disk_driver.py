@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 SIZE = 48 << 20
-ROOM = [16 << 10] * 8 + [128 << 10] * 3 + [3 << 20] * 12
+ROOM = [16 << 10] * 8 + [128 << 10] * 3 + [6 << 20] * 6
 """Bytes given back after each failure: little at a time while the journal is made, then as for weights."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sharpen.core.budget import Budget
 from sharpen.core.engine import Listener
+from sharpen.executors.source import LOCAL
 from sharpen.experiment.check_recipe import StopAfter
 from sharpen.experiment.compare import PRELOAD, Progress, compare
 from sharpen.experiment.comparison import Comparison
@@ -46,6 +47,7 @@ ASKED: dict[str, Any] = {
     "test": 6,
     "control_samples": 3,
 }
+CLOCKED = {"seconds", "model_time_share", "hardware"}
 BUDGET = Budget(sampled_tokens=400)
 
 
@@ -61,6 +63,7 @@ def go(
     *,
     heard: list[str] | None = None,
     preload: Sequence[str] = PRELOAD,
+    executor: str = LOCAL,
     **asked: Any,
 ) -> Comparison:
     """Run a comparison; `heard` gets the names of the runs that ended."""
@@ -70,4 +73,22 @@ def go(
             heard.append(progress.job.folder.name)
 
     plan = planned(folder, arms_of(recipes), {**ASKED, **asked}, BUDGET, seeds)
-    return compare(plan, folder, jobs=2, listening=silent, heard=hear, command="a test", preload=preload)
+    return compare(
+        plan,
+        folder,
+        jobs=2,
+        listening=silent,
+        heard=hear,
+        command="a test",
+        executor=executor,
+        preload=preload,
+    )
+
+
+def timeless(found: object) -> object:
+    """A comparison, or a part of it, without what was measured by a clock."""
+    if isinstance(found, Comparison):
+        return timeless(found.model_dump(mode="json"))
+    if isinstance(found, dict):
+        return {name: timeless(value) for name, value in found.items() if name not in CLOCKED}
+    return [timeless(value) for value in found] if isinstance(found, list) else found

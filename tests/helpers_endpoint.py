@@ -19,6 +19,8 @@ class Endpoint:
         """Behaviours of the next requests; `ok` when used up."""
         self.says: Callable[[str], str] | None = None
         """Words of a request -> its answer; by default the request's seed."""
+        self.acts: Callable[[dict[str, Any]], str] | None = None
+        """A chat request -> its answer, or a behaviour such as `call NAME ARGUMENT=TEXT`."""
         self.lock = threading.Lock()
         self.flying = self.most_flying = 0
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"endpoint": self}))
@@ -36,7 +38,9 @@ class Endpoint:
         return self.says(body["prompt"] if "prompt" in body else json.dumps(body, ensure_ascii=False))
 
     def reply(self, body: dict[str, Any], path: str, how: str) -> dict[str, Any]:
-        text = "\ud83d" if how == "surrogate" else self.words(body)
+        if self.acts is not None:
+            how = self.acts(body)
+        text = "\ud83d" if how == "surrogate" else how if self.acts else self.words(body)
         if path.endswith("/v1/messages"):
             return anthropic_reply(text, how)
         if path.endswith(":generateContent"):
@@ -47,6 +51,9 @@ class Endpoint:
                 "message": {"role": "assistant", "content": text},
                 "finish_reason": "content_filter" if how == "filtered" else "stop",
             }
+            if how.startswith("call "):
+                choice["message"] |= {"content": None, "tool_calls": [openai_call(how)]}
+                choice["finish_reason"] = "tool_calls"
             if body.get("logprobs"):
                 choice["logprobs"] = {"content": [{"token": t, "logprob": -0.5} for t in "ab"]}
         else:
@@ -54,7 +61,28 @@ class Endpoint:
         return {"choices": [{"index": 0, **choice}], "usage": usage}
 
 
+def call_of(how: str) -> tuple[str, dict[str, str]]:
+    """Name and arguments of `call NAME ARGUMENT=TEXT`."""
+    _, name, argument = how.split(" ", 2)
+    key, _, value = argument.partition("=")
+    return name, {key: value}
+
+
+def openai_call(how: str) -> dict[str, Any]:
+    name, arguments = call_of(how)
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": "call_1", "type": "function", "function": function}
+
+
 def anthropic_reply(text: str, how: str) -> dict[str, Any]:
+    if how.startswith("call "):
+        name, arguments = call_of(how)
+        return {
+            "type": "message",
+            "content": [{"type": "tool_use", "id": "toolu_1", "name": name, "input": arguments}],
+            "stop_reason": "tool_use",
+            "usage": {"input_tokens": 4, "output_tokens": 2},
+        }
     return {
         "type": "message",
         "content": [] if how == "filtered" else [{"type": "thinking"}, {"type": "text", "text": text}],
@@ -67,7 +95,11 @@ def gemini_reply(text: str, how: str) -> dict[str, Any]:
     usage = {"promptTokenCount": 5, "candidatesTokenCount": 2}
     if how == "filtered":
         return {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage}
-    content = {"role": "model", "parts": [{"text": text}]}
+    parts: list[dict[str, Any]] = [{"text": text}]
+    if how.startswith("call "):
+        name, arguments = call_of(how)
+        parts = [{"functionCall": {"name": name, "args": arguments}, "thoughtSignature": "c2VhbA=="}]
+    content = {"role": "model", "parts": parts}
     return {"candidates": [{"content": content, "finishReason": "STOP"}], "usageMetadata": usage}
 
 

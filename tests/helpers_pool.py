@@ -69,3 +69,8 @@ def note_and_hang_on_2(item: tuple[int, str]) -> int:
     while number == 2:
         time.sleep(0.01)
     return number
+
+
+def sleep_for(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds

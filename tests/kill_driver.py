@@ -7,7 +7,8 @@ Processes are forked from a server that has imported everything once.
 A place is `row:N` after the N-th new journal row, `progress:N` at the N-th progress call inside an update,
 `replace:N` just before the N-th rename of a file, `torn:N` in the middle of the N-th write, `replay:N` after
 the N-th row that is taken from the journal, `child:N` when the N-th program runs in the sandbox, or `none`;
-`group-` before it kills the whole process group. `full:N` and `failing:N` let the N-th sync of a file fail.
+`group-` before it kills the whole process group. `full:N` and `failing:N` let the N-th sync of a file fail,
+`sqlite:N` the N-th call that SQLite makes to the disk.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from failing_disk import failing_disk
 from sharpen.core.errors import SharpenError
 from sharpen.core.journal import Entry, Wall
 from sharpen.experiment.check_recipe import small_spec
@@ -55,6 +57,11 @@ class Countdown:
             self.left -= 1
             if self.left == 0:
                 self.strike()
+
+    def fails(self) -> bool:
+        """Whether the call that SQLite makes to the disk now is to fail."""
+        self.left -= self.kind == "sqlite"
+        return self.kind == "sqlite" and self.left == 0
 
     def strike(self) -> None:
         if self.kind in ERRORS:
@@ -99,10 +106,11 @@ def run(recipe: str, out: Path, place: str) -> None:
     os.replace, os.fsync = counted_replace, counted_sync  # type: ignore[assignment]
     Server.run = counted_start  # type: ignore[method-assign]
     try:
-        execute(small_spec(recipe), out, Listener(countdown))
+        with failing_disk(countdown.fails):
+            execute(small_spec(recipe), out, Listener(countdown))
     except SharpenError as error:
         print(error, file=sys.stderr)
-        sys.exit(REFUSED if "cannot write" in str(error) else 1)
+        sys.exit(REFUSED if "nothing done is lost" in str(error) else 1)
 
 
 def started(recipe: str, out: Path, place: str = "none") -> ForkServerProcess:

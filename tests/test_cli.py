@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from sharpen.cli import main
+from sharpen.core.journal import read_rows
+from sharpen.verifiers import source
 
 SIZES = ["--train", "12", "--val", "6", "--test", "6"]
 COST = {"samples": 2, "iterations": 1, "epochs": 1, "control-samples": 2, "threads": 1}
@@ -90,7 +92,10 @@ def test_changes_are_refused_by_name_unless_forked(run: Path) -> None:
     words = ["run", "star", "--task", "chain?level=2", "--out", str(run), *SMALL, "--temperature", "0.7"]
     assert "config.temperature: 1.0 -> 0.7" in refused(*words)
     assert sharpen(*words, "--fork").returncode == 0
-    assert (run.with_name("run.fork-1") / "result.json").is_file()
+    forked = run.with_name("run.fork-1")
+    assert (forked / "result.json").is_file()
+    taken = [row for row in read_rows(forked) if row.entry.usage.model_calls and not row.wall.model_seconds]
+    assert taken, "what the change does not touch costs no model time"
 
 
 def test_looking_at_runs(run: Path, tmp_path: Path) -> None:
@@ -135,6 +140,7 @@ def test_the_list_of_recipes_says_what_each_needs_and_found(tmp_path: Path) -> N
     told = json.loads(sharpen("recipes", "--results", str(results), "--json").stdout)
     by_slug = {one["slug"]: one for one in told}
     assert by_slug["star"]["verdict"] == "reproduced" and by_slug["star"]["date"]
+    assert "episodes" in by_slug["grpo"]["acts"] and by_slug["itercomp"]["acts"] == ["painter"]
     assert by_slug["grpo"]["needs"] == ["logprobs", "train"] and by_slug["grpo"]["sees"] == ["label"]
     bare = json.loads(sharpen("recipes", "--results", str(tmp_path), "--json").stdout)
     assert all(one["verdict"] is None and one["paper"] and one["summary"] for one in bare)
@@ -204,7 +210,11 @@ def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("what", sorted(BAD))
-def test_bad_input_is_one_line_with_a_remedy(what: str, bad_files: Path) -> None:
+def test_bad_input_is_one_line_with_a_remedy(
+    what: str, bad_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "a verifier that hangs":
+        monkeypatch.setattr(source, "DEADLINE", 2.0)
     line = refused(*BAD[what], cwd=bad_files)
     if what == "malformed line":
         assert "7" in line

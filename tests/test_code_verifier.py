@@ -12,6 +12,7 @@ from sharpen.core.errors import BadInput
 from sharpen.core.task import Task
 from sharpen.core.verdict import Error, Scored
 from sharpen.sandbox.calling import Called, call
+from sharpen.sandbox.exchange import Exchange
 from sharpen.sandbox.limits import Level, Limits
 from sharpen.sandbox.walls import protections
 from sharpen.tasks.functions import LEVELS, Style, generate
@@ -87,6 +88,28 @@ def test_objects_do_not_come_back(returned: str) -> None:
     assert done.error or done.value == [1]
 
 
+@pytest.mark.parametrize("form", ["{n: 0 for n in %s}", "set(%s)", "{(n, 1): 0 for n in %s}"])
+def test_keys_of_one_hash_do_not_come_back(form: str) -> None:
+    """A table of them takes the square of their number to make: a judge's time for a wrong answer."""
+    honest, flood = ("range(2000)", "[n * (2**61 - 1) for n in range(2000)]")
+    program = f"def f(): return {form % honest}\ndef g(): return {form % flood}".encode()
+    for name, fails in (("f", False), ("g", True)):
+        [done], _ = call({"a.py": program}, "a.py", name, [[]], limits=Limits())
+        assert bool(done.error) is fails
+
+
+@given(st.lists(st.binary(max_size=30)), st.lists(st.integers(1, 40)), st.integers(0, 3))
+def test_answers_are_heard_however_they_are_cut(noise: list[bytes], cuts: list[int], count: int) -> None:
+    exchange = Exchange("{}", ["question"] * count)
+    nonces = [line.partition(b" ")[0] for line in exchange.opening().splitlines()[1:]]
+    while nonces:
+        text = b"".join(line.replace(b"\n", b"") + b"\n" for line in noise) + nonces.pop() + b" yes\n"
+        while text:
+            piece, text = text[: (cuts or [99])[0]], text[(cuts or [99])[0] :]
+            nonces += [line.partition(b" ")[0] for line in exchange.hear(piece).splitlines()]
+    assert exchange.answers == ["yes"] * count and exchange.done
+
+
 def test_a_call_that_fails_costs_itself_alone() -> None:
     program = b"def f(x):\n    if x == 1: raise KeyError('why')\n    while x == 2: pass\n    return x"
     done, _ = call({"a.py": program}, "a.py", "f", [[0], [1], [2], [3]], limits=Limits(), seconds=0.2)
@@ -97,10 +120,11 @@ def test_a_call_that_fails_costs_itself_alone() -> None:
 def test_the_critique_tells_nothing_of_the_tests() -> None:
     hidden = {"function": "f", "tests": [[["input-4711"], "output-0815"]]}
     task = Task.ask("Write f(x).", "", metadata=hidden)  # type: ignore[arg-type]
-    for code in ("def f(x): raise ValueError(x)", "def f(x): return x", "def f(x): assert not x, x"):
+    own = "def f(x): raise type('Secret' + x.replace('-4711', ''), (Exception,), {})"
+    for code in ("def f(x): raise ValueError(x)", "def f(x): return x", "def f(x): assert not x, x", own):
         verdict = verify(code, task)
         assert isinstance(verdict, Scored) and verdict.value == 0
-        assert "4711" not in str(verdict) and "0815" not in str(verdict)
+        assert not any(word in str(verdict) for word in ("4711", "0815", "Secret"))
 
 
 def test_a_task_without_tests_is_an_error() -> None:

@@ -16,15 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from helpers_compare import RECIPE, go
+from helpers_compare import RECIPE, go, timeless
 from helpers_run import contents
 from sharpen.core.errors import BadInput, Busy, Mismatch, SharpenError
 from sharpen.core.journal import read_rows
-from sharpen.executors.crew import Crew
-from sharpen.experiment.check_recipe import StopAfter
+from sharpen.executors.crew import LocalCrew
 from sharpen.experiment.comparison import Comparison, Role, Standing
-from sharpen.experiment.execute import execute
-from sharpen.experiment.plan import arms_of, planned
+from sharpen.experiment.plan import arms_of
 from sharpen.report.comparison import _round_ticks, print_comparison
 
 
@@ -124,19 +122,20 @@ def test_what_cannot_run_here_is_refused_before_any_work(tmp_path: Path, recipe:
     folder = tmp_path / "out"
     with pytest.raises(BadInput, match=r"'star, grpo': star cannot run here.*needs train"):
         go(folder, f"{recipe},star,grpo", 1, model="none")
+    with pytest.raises(BadInput, match=r"'negotiation': .*is for the actor single_turn.*knows episodes"):
+        go(folder, f"{recipe},negotiation", 1)
     assert not (folder / "runs").exists() and not (folder / "plan.json").exists()
 
 
 def test_killed_twice_it_ends_in_the_same_runs(recipe: str, tmp_path: Path) -> None:
-    """kill -9 of the process alone: its runs end with it, and the same command goes on."""
+    """kill -9 of the process alone: its runs end with it, and the same command goes on to the same end."""
     arms, folder = f"{recipe}:seconds=0.05", tmp_path / "out"
     for rows in (3, 9):
         killed(folder, arms, rows)
-    go(folder, arms, 1)
-    spec = next(iter(planned(folder, (), {}, None, None).arms))
-    plan = planned(folder, (), {}, None, None)
-    execute(plan.spec(spec, 0), tmp_path / "whole", StopAfter(None))
-    assert contents(tmp_path / "whole") == contents(folder / "runs" / "nothing-s0")
+    found, whole = go(folder, arms, 1), go(tmp_path / "whole", arms, 1)
+    assert timeless(found) == timeless(whole)
+    for run in (tmp_path / "whole" / "runs").iterdir():
+        assert contents(run) == contents(folder / "runs" / run.name)
 
 
 def killed(folder: Path, arms: str, rows: int) -> None:
@@ -178,7 +177,7 @@ def refuse() -> None:
 
 
 def test_a_crew_says_how_work_ended() -> None:
-    with Crew(2) as crew:
+    with LocalCrew(2) as crew:
         crew.start("bad", end_with, 3)
         crew.start("refused", refuse)
         assert not crew.free

@@ -6,6 +6,7 @@ import random
 import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.journal import read_rows
 from sharpen.core.policy import Policy, PromptForm, Style
+from sharpen.core.recipe import load_recipe
+from sharpen.core.records import decode
 from sharpen.core.task import Message, Role
 from sharpen.core.updater import Stopwatch
+from sharpen.core.verdict import Verdict
 from sharpen.experiment.check_recipe import StopAfter
 from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
@@ -90,6 +94,39 @@ def test_a_run_completes_whatever_the_endpoint_does(server: Endpoint, tmp_path: 
     timing = sum(noisy.budget.timing.values(), Timing())
     calls = sum(row.entry.usage.model_calls for row in read_rows(tmp_path / "noisy"))
     assert timing.dollars == pytest.approx(calls * (5 * 2 + 2 * 10) / 1e6)
+
+
+def test_a_judge_behind_a_bad_line_decides_what_is_learnt(server: Endpoint, tmp_path: Path) -> None:
+    """A recipe that learns from a judge's word, and the judge's line breaks, stalls and lies."""
+    chance = random.Random(5)
+    troubles = (*TROUBLE, "hang", "filtered")
+    plan = [chance.choice(troubles) if chance.random() < 0.2 else "ok" for _ in range(2000)]
+    server.behave = list(plan)
+    words = (*['{"thoughts": "fine", "verdict": "5"}'] * 3, '{"thoughts": "no", "verdict": "1"}', '{"thoug')
+    server.says = lambda asked: words[zlib.crc32(asked.encode()) % len(words)]
+    patience = "json_schema=true&timeout=0.3&retries=9&retry_share=3&tolerate=0.5"
+    place = load_recipe("i_sheep").small
+    judge = {"by": f"openai:judge@{server.url}?{patience}&input_price=2&output_price=10"}
+    spec = RunSpec.at("i_sheep", place, {"settings": judge}, train=10, val=2, test=2)
+    result = execute(spec, tmp_path, StopAfter(None))
+    verdicts = verdicts_of(tmp_path, "malformed")
+    assert {type(verdict).__name__ for verdict in verdicts} == {"Scored", "Error"}
+    assert result.weights and result.coverage == 1, (
+        "it learned, and its own answers were judged by the verifier"
+    )
+    answered = len(server.asked) - sum(how in troubles[:-1] for how in plan[: len(server.asked)])
+    timing = sum(result.budget.timing.values(), Timing())
+    assert timing.dollars == pytest.approx(answered * (5 * 2 + 2 * 10) / 1e6)
+    assert answered < len(server.asked), "some requests were made again"
+
+
+def verdicts_of(folder: Path, mark: str) -> list[Verdict]:
+    """All verdicts of the judging steps in which some are errors of this kind."""
+    store, found = ArtifactStore(folder / "store"), list[Verdict]()
+    for row in read_rows(folder):
+        if row.entry.verb == "judge" and mark.encode() in (data := store.get(row.entry.blob)):
+            found += decode(tuple[Verdict, ...], data)
+    return found
 
 
 def test_what_failed_for_good_is_unknown(server: Endpoint, tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_a_leak_fails_the_attempt() -> None:
     assert world.outcome().value == 0.0 and world.outcome().facts["leaked"] == 1
 
 
+def test_a_guess_heeds_what_all_hints_leave_open() -> None:
+    world = dialogue()
+    play(world, "3", "9", "2", "", "10")
+    assert world.outcome().facts["heeded"] == pytest.approx(1 / 3)
+    bare = dialogue(told=None)
+    play(bare, "3", "4", "3")
+    assert bare.outcome().facts["heeded"] == 0.5
+    assert "heeded" not in dialogue().outcome().facts
+
+
 @given(st.integers(0, 99), st.text(max_size=20))
 def test_leaks_are_whole_numbers(answer: int, words: str) -> None:
     assert leaks(f"{words} {answer} is it", answer)
@@ -79,6 +89,7 @@ def test_the_heedful_script_never_contradicts_a_hint(answer: int, seed: int) -> 
         world.move(world.scripted(""))
     assert world.outcome().value == 1.0
     assert len(set(world.guesses)) == len(world.guesses)
+    assert world.outcome().facts.get("heeded", 1.0) == 1.0
 
 
 def test_tasks_start_and_dials_are_checked() -> None:

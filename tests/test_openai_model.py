@@ -142,7 +142,7 @@ def test_official_endpoint_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sharpen.models.openai.find_spec", lambda name: None)
+    monkeypatch.setattr("sharpen.models.client_wire.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"sharpen\[openai\]"):
         OpenAIModel("m", "http://127.0.0.1:9/v1")
 

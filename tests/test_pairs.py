@@ -29,7 +29,6 @@ from sharpen.curation.refinements import (
     Change,
     Refinement,
     Refinements,
-    better_ones,
     from_tree,
     later_over_earlier,
     refining,
@@ -206,7 +205,6 @@ def test_refinements_know_what_changed() -> None:
         Change.KEPT,
         Change.UNKNOWN,
     ]
-    assert [item.attempt.response for item in better_ones(found).items] == ["X"]
 
 
 def test_refinements_in_a_tree_of_revisions() -> None:

@@ -6,6 +6,7 @@ A new recipe file is tested without touching this one.
 from __future__ import annotations
 
 import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from pydantic import JsonValue
 from helpers_run import contents
 from kill_driver import drive
 from sharpen.core.recipe import Rival, load_recipe, recipe_names
+from sharpen.experiment import predict
+from sharpen.experiment.assemble import actors_of
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
 from sharpen.experiment.result import Result
@@ -58,6 +61,16 @@ def test_learns_and_its_ablation_does_not(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_a_dry_run_comes_to_its_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "_measure", lambda setup, folder: (5.0, 100.0))
+    spec = small_spec(name)
+    forecast = predict.predict(spec)
+    assert forecast.spec == spec
+    work = forecast.usage.sampled_tokens + 3 * forecast.usage.trained_tokens
+    assert forecast.seconds == (0 if spec.model == "none" else work / 100)
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_is_declared_in_full(name: str) -> None:
     recipe = load_recipe(name)
     doc = ast.get_docstring(ast.parse(recipe.source.read_text())) or ""
@@ -66,6 +79,7 @@ def test_is_declared_in_full(name: str) -> None:
     for field, info in recipe.config.model_fields.items():
         assert info.description, f"{name}.{field} has no documentation"
     assert recipe.claim
+    assert actors_of(recipe) and all(find_spec(f"sharpen.actors.{actor}") for actor in actors_of(recipe))
     for settings in ({}, recipe.home.config, recipe.small.config, recipe.demo.config, recipe.ablation):
         recipe.configure(settings)
     for arm in recipe.arms.values():

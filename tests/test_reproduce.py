@@ -147,7 +147,8 @@ def test_crossed_interval_is_wide_where_seeds_disagree() -> None:
 
 def test_shared_work_changes_nothing_but_time(tmp_path: Path) -> None:
     """A run with other settings that takes over what it can ends in the bytes of one that does not."""
-    spec = small_spec("star")
+    small = small_spec("star")
+    spec = small.model_copy(update={"settings": {**small.settings, "iterations": 1}})
     other = spec.model_copy(update={"settings": {**spec.settings, "per_task": 1}})
     folders = [tmp_path / name for name in ("first", "alone", "sharing", "elsewhere")]
     execute(spec, folders[0], StopAfter(None))

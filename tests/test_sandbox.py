@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,11 +61,12 @@ class Victim(NamedTuple):
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Victim]:
-    (tmp_path / "secret.txt").write_text(SECRET)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def victim() -> Iterator[Victim]:
+    """On the file system of the sandbox's own folders: from another one nothing could be renamed anyway."""
+    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as listener:
+        (Path(place) / "secret.txt").write_text(SECRET)
         listener.setblocking(False)
-        yield Victim(tmp_path, listener)
+        yield Victim(Path(place), listener)
 
 
 TIME = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers_compare import RECIPE
 from helpers_run import START, KillAfter, Killed, engine, loop, task_set
 from helpers_ui import LONG, hostile_run, manifest
 from sharpen.core.budget import Purpose
@@ -25,10 +26,23 @@ from sharpen.ui.serving import Site, open_site  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-SLOW = "import time\n\n\ndef slow(prompt, seed):\n    time.sleep(0.03)\n    return 'no idea'\n"
+HELD = '''"""Says nothing of worth, and after its first answers nothing at all before it is let go."""
+import itertools
+import time
+from pathlib import Path
+
+ASKED = itertools.count(1)
+
+
+def held(prompt, seed):
+    number = next(ASKED)
+    while number > 20 and not Path(__file__).with_name("go").exists():
+        time.sleep(0.03)
+    return "no idea"
+'''
 MAIN = "from sharpen.cli import main; main()"
-PATIENCE = 60_000
-"""Milliseconds; a machine may be busy."""
+PATIENCE = 180_000
+"""Milliseconds; a machine may be busy, and nothing here is over before it has been looked at."""
 VIEWS = (
     "",
     "run/one",
@@ -194,27 +208,43 @@ def test_a_run_is_followed_while_it_goes_on(page: playwright.Page, site: Site, r
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who holds a run is told by Linux alone")
 def test_start_watch_stop_and_resume(page: playwright.Page, runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SLOW)
+    (tmp_path / "script.py").write_text(HELD)
+    (tmp_path / "nothing.py").write_text(RECIPE)
     small = "--task chain?level=2 --train 12 --val 8 --test 8 --control-samples 2 --chunk-rows 4 --threads 1"
-    model, out = f"scripted:{tmp_path}/script.py:slow", str(runs / "real")
+    model, out = f"scripted:{tmp_path}/script.py:held", str(runs / "real")
     started = subprocess.Popen(
-        [sys.executable, "-c", MAIN, "run", "rft", *small.split(), "--model", model, "--out", out],
+        [
+            sys.executable,
+            "-c",
+            MAIN,
+            "run",
+            f"{tmp_path}/nothing.py",
+            *small.split(),
+            "--model",
+            model,
+            "--out",
+            out,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        page.get_by_role("row", name="real").get_by_text("running").wait_for()
+        running = page.get_by_role("row", name="real").get_by_text("running")
+        while not running.count():
+            assert started.poll() is None, started.communicate()[1]
+            page.wait_for_timeout(100)
         page.get_by_role("link", name="real").click()
         page.get_by_role("cell", name="method").first.wait_for()
         page.get_by_role("button", name="Stop").click()
         page.locator("#state", has_text="unfinished").wait_for()
-        assert "nothing done is lost" in started.communicate(timeout=60)[1]
+        assert "nothing done is lost" in started.communicate(timeout=PATIENCE / 1000)[1]
     finally:
         started.kill()
     assert not (runs / "real" / "result.json").exists()
     page.get_by_role("button", name="Resume").click()
     page.locator("#state", has_text="running").wait_for()
+    (tmp_path / "go").touch()
     page.locator("#state", has_text="done").wait_for()
     page.locator("figure[data-chart=test-scores] svg").wait_for()
 

@@ -17,6 +17,8 @@ from sharpen.core.errors import BadInput
 from sharpen.core.task import Channel, Task
 from sharpen.core.verdict import Error, Rejected, Scored, value_of
 from sharpen.executors.pool import JudgePool
+from sharpen.experiment.assemble import open_policy
+from sharpen.experiment.spec import Request
 from sharpen.tasks.arithmetic import evaluate
 from sharpen.verifiers import choice, countdown, exact, numeric
 from sharpen.verifiers.answers import final_answer, parse_number
@@ -495,6 +497,15 @@ def test_proof_on_a_task_set(user_file: Path, pool: JudgePool) -> None:
     for function, said in (("equal", "wanted score 1"), ("raising", "error: raised ZeroDivisionError")):
         with pytest.raises(BadInput, match=said):
             prove_on(open_user(user_file, function, pool), SUMS).require()
+
+
+def test_the_remedy_names_the_option_that_named_the_verifier(tmp_path: Path, pool: JudgePool) -> None:
+    file = tmp_path / "soft.py"
+    file.write_text("def yes(response, task): return True\n")
+    place = {"task": "chain?level=1", "model": "scripted:echo", "train": 4, "val": 2, "test": 2}
+    for field, option in (("verifier", "--verifier"), ("held_back", "--held-back")):
+        with pytest.raises(BadInput, match=f"name another with {option}$"):
+            open_policy(Request(**place, **{field: f"{file}:yes"}), pool)
 
 
 def test_proof_catches_yes_sayers_and_echoes(tmp_path: Path, pool: JudgePool) -> None:

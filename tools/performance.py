@@ -22,7 +22,7 @@ from sharpen.core.records import decode
 from sharpen.models.probe import Machine, machine_profile
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-PACKAGES = ("torch", "transformers", "trl")
+PACKAGES = ("torch", "transformers", "trl", "xllamacpp")
 HEAD = """# Performance
 
 Written by `tools/performance.py` from the output of `sharpen bench`; do not edit.

@@ -58,13 +58,13 @@ def read(piece: str) -> Rows:
 
 
 def commit() -> str:
-    """The commit that is tested, with a mark if files were changed since."""
-    said = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True,
-        text=True,
-    )
-    return said.stdout.strip() or "unknown"
+    """The commit that is tested, with a mark if what is run was changed since."""
+    name = _git("rev-parse", "--short=10", "HEAD") or "unknown"
+    return name + "-dirty" * bool(_git("status", "--porcelain", "--", "src", "tests", "tools"))
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
 
 
 def go_on(piece: str, module: Any, until: float, *, again: bool) -> bool:

@@ -8,19 +8,28 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from unittest.mock import patch
 
 from pydantic import JsonValue
 
+from sharpen.core.artifact import ArtifactStore
 from sharpen.core.errors import Busy, SharpenError
 from sharpen.core.journal import Journal, read_rows
 from sharpen.core.policy import Decoding
+from sharpen.executors import ray_pool
 from sharpen.executors.pool import JudgePool, Lost
+from sharpen.executors.source import open_pool
 from sharpen.models.base import Prompt
 from sharpen.models.openai import open_openai
-from sharpen.sandbox.process import Limits, run_python
+from sharpen.report.silence import Silence
+from sharpen.sandbox import warm
+from sharpen.sandbox.process import Limits, _yard, reached, run_python
+from sharpen.sandbox.warm import Kind
+from trust.processes import descendants
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_pool import stand_still_on_2
@@ -56,6 +65,59 @@ def sandboxed_program() -> Ended:
     began = time.monotonic()
     ran = run_python({"a.py": b"import time\ntime.sleep(1e6)\n"}, "a.py", limits=Limits(seconds=DEADLINE))
     return Ended(f"{ran.status}: {ran.reason}", time.monotonic() - began, ran.status == "timeout")
+
+
+def sandbox_server() -> Ended:
+    """The process that forks a child for every program, stopped before it is asked for one."""
+    with patch.object(warm, "PATIENCE", DEADLINE):
+        yard = _yard(os.getpid())
+        yard.clear()
+        level = reached()
+        [server] = yard.idle(Kind(level))
+        assert server.process is not None
+        os.kill(server.process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            said, named = run_python({"a.py": b"print(1)"}, "a.py").stdout, False
+        except SharpenError as error:
+            said, named = str(error), "sandbox" in str(error) and "answered" in str(error)
+        return Ended(said, time.monotonic() - began, named)
+
+
+def ray_worker() -> Ended:
+    """The workers of a Ray cluster that was started here, stopped before they are given work."""
+    if find_spec("ray") is None:
+        return Ended("not tried: ray is not installed", 0.0, True)
+    # A cluster's workers find modules as this process's environment says.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    with patch.multiple(ray_pool, RETRIES=0, _PATIENCE=0.0), open_pool("ray") as pool:
+        pool.map(abs, [1], deadline=60)
+        for pid in descendants():
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
+                os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            said, named = str(pool.map(abs, [1], deadline=DEADLINE)), False
+        except SharpenError as error:
+            said, named = str(error), "Ray cluster has not finished" in str(error)
+        return Ended(said, time.monotonic() - began, named)
+
+
+def disk() -> Ended:
+    """A disk that takes seconds for a sync, while a file is stored."""
+    said: list[tuple[str, float]] = []
+
+    def told(text: str) -> None:
+        said.append((text, time.monotonic()))
+
+    with TemporaryDirectory() as place, patch.object(os, "fsync", lambda _: time.sleep(2 * DEADLINE)):
+        began = time.monotonic()
+        with Silence(told, first=DEADLINE):
+            ArtifactStore(Path(place)).put(b"x")
+    first, when = said[0] if said else ("for nothing", time.monotonic())
+    return Ended(
+        f"waiting {first}; it goes on as soon as the disk does", when - began, "for the disk" in first
+    )
 
 
 def endpoint() -> Ended:
@@ -119,7 +181,10 @@ def _begun(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202  # the
 FREEZES: Mapping[str, Callable[[], Ended]] = {
     "a judge's worker, stopped": judge_worker,
     "a program in the sandbox, asleep": sandboxed_program,
+    "the sandbox's server, stopped": sandbox_server,
+    "a Ray worker, stopped": ray_worker,
     "a model's server, silent": endpoint,
+    "a disk, at a sync": disk,
     "another process, stopped with the run open": other_process,
     "the run itself, at SIGINT": lambda: signalled(signal.SIGINT),
     "the run itself, at SIGTERM": lambda: signalled(signal.SIGTERM),
@@ -127,7 +192,10 @@ FREEZES: Mapping[str, Callable[[], Ended]] = {
 TRIES = {
     "a judge's worker, stopped": 2,
     "a program in the sandbox, asleep": 1,
+    "the sandbox's server, stopped": 1,
+    "a Ray worker, stopped": 2,
     "a model's server, silent": 1,
+    "a disk, at a sync": 1,
 }
 """How often it is tried before it is given up; what is not here has no deadline to wait for."""
 

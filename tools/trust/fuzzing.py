@@ -45,6 +45,7 @@ from sharpen.stores.skills import Library, starters
 from sharpen.tasks.duplicates import clusters
 from sharpen.tasks.files import load_file
 from sharpen.verifiers import choice, countdown, exact, math, numeric, regex, strict
+from sharpen.verifiers.polynomials import same_polynomial
 
 INPUTS, BLOCKS = 10_000, 10
 SLOW = 0.05
@@ -261,6 +262,7 @@ MEMORY = encode(
 ).decode()
 MANIFEST = encode(Manifest(spec=RunSpec(recipe="star", task="chain"), identity={"seed": 0})).decode()
 QUESTIONS = ("What is 3 and 4?", "", "Sort: b a c", "\u0664 9 " * 50)
+POLYNOMIALS = ("x^2-1", r"2\sqrt{3}x+\pi", r"\frac{x}{2}+(x-1)*(x+1)", "-x^{9}+5xy", "3/4")
 HELD_OUT = [
     Task.ask(f"How many apples are left of {n} if {n // 2} are eaten?", str(n - n // 2)) for n in range(9)
 ]
@@ -279,6 +281,9 @@ def parsers() -> Mapping[str, Parser]:
     return {
         "numbers": _verdict(numeric, Task.ask("17+25=?", "42")),
         "formulas, up to their meaning": _verdict(math, Task.ask("x?", "42")),
+        "polynomials": Parser(
+            partial(same_polynomial, "x^2-1"), POLYNOMIALS, (), lambda text, same: same in (None, True, False)
+        ),
         "exact answers": _verdict(exact, Task.ask("?", "a b")),
         "choices": _verdict(choice, options),
         "arithmetic expressions": _verdict(countdown, numbers),

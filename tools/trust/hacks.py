@@ -57,11 +57,12 @@ def table(facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     every = [hack.id for hack in hacks()]
     tried = {name for row in facts.values() for name in row["hacks"]}
     earned_ids = {name for row in facts.values() for name in row["earned"]}
-    caught = len([name for name in every if name in tried - earned_ids])
+    held = [name for name in every if name in tried - earned_ids]
+    first, listed = (sum(name.startswith("H") for name in names) for names in (held, every))
     honest, alarms = (sum(row[name] for row in facts.values()) for name in ("honest", "alarms"))
     return [
         *rows,
         "",
-        f"{caught} of {len(every)} hacks earned nothing anywhere; {alarms} false alarms at {honest} honest "
-        "solutions.",
+        f"{first} of {listed} hacks of the list and {len(held) - first} of {len(every) - listed} beyond it "
+        f"earned nothing anywhere; {alarms} false alarms at {honest} honest solutions.",
     ]

@@ -1,4 +1,7 @@
-"""T10: a journal of a million rows opens, grows and is read in flat memory; workers leave nothing behind."""
+"""T10: a journal of a million rows opens, grows and is read in flat memory; so does a run of many steps.
+
+Ten thousand programs in the sandbox, and workers that crash, leave nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,29 @@ from pydantic import JsonValue
 
 from sharpen.core.journal import Entry, Journal, Wall, _chain, _sealed, read_rows
 from sharpen.core.records import canonical
+from sharpen.core.run import Run
 from sharpen.executors.pool import JudgePool
+from sharpen.sandbox.process import _yard, reached, run_python
+from sharpen.sandbox.warm import Kind
+from trust.processes import descendants, zombies
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 from helpers_pool import crash_on_even
+from helpers_run import START, KillAfter, engine, loop, task_set
 
 SIZES = (10_000, 100_000, 1_000_000)
 APPENDED = 1_000
 CRASHES = 200
+ROUNDS = 1_000
+PROGRAMS, BLOCKS = 1_000, 10
+KINDS = (
+    "print(1)",
+    "1 / 0",
+    "import os\nos._exit(3)",
+    "import ctypes\nctypes.string_at(1)",
+    "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+)
+"""Programs that end in all the ways there are, without waiting."""
 WALL = Wall(session="load", elapsed=1.0, seconds=0.5, model_seconds=0.25)
 FLAT = 1.05
 """Most that the last thousand appends may add to a process's memory."""
@@ -91,35 +109,77 @@ def crashed() -> dict[str, JsonValue]:
         pool.map(crash_on_even, range(1, 2 * CRASHES, 2), deadline=10)
         lost = pool.map(crash_on_even, range(0, CRASHES, 2), deadline=10)
         more = len(os.listdir("/proc/self/fd")) - files
-    zombies = _zombies()
     return {
         "crashes": len(lost),
-        "zombies": zombies,
+        "zombies": zombies(),
         "files left open": more,
-        "ok": not zombies and more < 10,
+        "ok": not zombies() and more < 10,
     }
 
 
-def _zombies() -> int:
-    found = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        found += state == "Z" and int(parent) == os.getpid()
-    return found
+def sandboxed() -> dict[str, JsonValue]:
+    """Programs in the sandbox leave neither processes nor files, open or on disk."""
+    before = _left()
+    for number in range(PROGRAMS):
+        run_python({"a.py": KINDS[number % len(KINDS)].encode()}, "a.py")
+        if number == PROGRAMS // 10:
+            before = _left()
+    after = _left()
+    return {
+        "programs": PROGRAMS,
+        "zombies": zombies(),
+        "left behind": [round(now - then, 1) for now, then in zip(after, before, strict=True)],
+        "ok": not zombies() and after[:-1] <= before[:-1] and after[-1] <= FLAT * before[-1],
+    }
+
+
+def _left() -> list[float]:
+    """Open files, folders of programs, processes, megabytes."""
+    servers = _yard(os.getpid()).idle(Kind(reached()))
+    folders = sum(len(os.listdir(server.home)) for server in servers)
+    return [len(os.listdir("/proc/self/fd")), folders, len(descendants()), memory()]
+
+
+class Scales(KillAfter):
+    """Weighs the process as its rows come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[float] = []
+
+    def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
+        """One more row."""
+        super().finished(entry, wall, result, replayed=replayed)
+        if self.new % 100 == 0:
+            self.weights.append(memory())
+
+
+def long_run() -> dict[str, JsonValue]:
+    """What a run of many steps holds at a fifth of it, and at its end."""
+    scales = Scales()
+    with TemporaryDirectory() as place:
+        made = engine(Path(place), scales)
+        loop(Run(made), task_set(), START, rounds=ROUNDS)
+        made.journal.close()
+    early, late = scales.weights[len(scales.weights) // 5], scales.weights[-1]
+    held: dict[str, JsonValue] = {"MB early": round(early, 1), "MB late": round(late, 1)}
+    return {"steps": scales.new, **held, "ok": late <= FLAT * early}
 
 
 def units() -> list[str]:
     """Names of all units."""
-    return [*(f"{rows:,} rows" for rows in SIZES), "crashing workers"]
+    programs = [f"{PROGRAMS:,} programs #{block}" for block in range(BLOCKS)]
+    return [*(f"{rows:,} rows" for rows in SIZES), "a long run", "crashing workers", *programs]
 
 
 def work(unit: str) -> dict[str, JsonValue]:
     """Measure one size in a process of its own."""
     if unit == "crashing workers":
         return crashed()
+    if unit == "a long run":
+        return long_run()
+    if "programs" in unit:
+        return sandboxed()
     with TemporaryDirectory() as place:
         filled(Path(place), int(unit.split()[0].replace(",", "")))
         program = "import sys; from trust import load; load.main(sys.argv[1])"
@@ -142,8 +202,15 @@ def table(rows: Mapping[str, Mapping[str, JsonValue]]) -> list[str]:
     lines = [f"| journal of | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"] if sizes else []
     lines += [f"| {unit} | {' | '.join(str(row[n]) for n in names)} |" for unit, row in sizes.items()]
     crash = rows.get("crashing workers")
-    told = f"After {crash['crashes']} crashes of workers: {crash['zombies']} zombies." if crash else ""
-    return [*lines, "", told]
+    told = [f"After {crash['crashes']} crashes of workers: {crash['zombies']} zombies."] if crash else []
+    if run := rows.get("a long run"):
+        held = f"{run['MB early']} MB at a fifth of it, {run['MB late']} MB at its end"
+        told.append(f"A run of {run['steps']:,} steps: {held}.")
+    if blocks := [row for unit, row in rows.items() if "programs" in unit]:
+        many, dead = (sum(int(str(row[name])) for row in blocks) for name in ("programs", "zombies"))
+        clean = "nothing" if all(row["ok"] for row in blocks) else "something"
+        told.append(f"After {many:,} programs in the sandbox: {dead} zombies, {clean} left behind.")
+    return [*lines, "", *told]
 
 
 NOT_SHOWN = frozenset({"ok", "date", "commit", "seconds"})

@@ -19,8 +19,9 @@ from sharpen.core.attempt import Attempt, Author, Stop, Turn
 from sharpen.core.policy import Decoding, Job, Policy, Style
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
-from sharpen.environments.base import MAX_MOVE, Retrieves, Searchable, World, start
-from sharpen.models.base import Completion, Encoder, Prompt
+from sharpen.environments.base import MAX_MOVE, Offers, Retrieves, Searchable, World, start
+from sharpen.models.base import Capability, Completion, Encoder, Prompt
+from sharpen.models.dialogue import Said
 from sharpen.models.loading import load_policy, render_messages
 from sharpen.stores.memory import Index, loaded
 
@@ -37,10 +38,17 @@ class Seat:
 
     def show(self, model: Any, text: str, author: Author = Author.ENVIRONMENT) -> None:
         """Append what the role is shown before its move; what stands first is the template's."""
-        self.messages = (*self.messages, Message(role=Role.USER, content=text))
+        self.messages = (*self.messages, self._heard(text))
         shown = self._shown(model, text)
         who = author if self.turns else Author.TEMPLATE
         self.turns.append(Turn(author=who, text=shown, token_ids=self._ids(model, shown)))
+
+    def _heard(self, text: str) -> Message:
+        """What is shown as a message: the result of a call, where the last move was one."""
+        last = self.messages[-1] if self.messages else None
+        if isinstance(last, Said) and last.calls:
+            return Said(role=Role.TOOL, content=text, answers=last.calls[0].id)
+        return Message(role=Role.USER, content=text)
 
     def _shown(self, model: Any, text: str) -> str:
         """The text that stands between the trace so far and the role's next words."""
@@ -55,21 +63,29 @@ class Seat:
             return ()
         return model.encode_response(text) if self.turns else model.encode(text)
 
-    def prompt(self, model: Any) -> Prompt:
-        """What the model continues: exact tokens where they are known, else text."""
+    def prompt(self, model: Any, world: World) -> Prompt:
+        """What the model continues: exact tokens where they are known, else text, with the world's tools."""
         seed = (seed_for(self.seed, "move", len(self.turns)),)
         if isinstance(model, Encoder):
             return Prompt("", seed, token_ids=tuple(i for turn in self.turns for i in turn.token_ids))
         if self.policy.prompt.style is Style.CHAT:
-            return Prompt(render_messages(model, self.messages), seed)
+            tools = (
+                world.tools if isinstance(world, Offers) and Capability.TOOLS in model.capabilities else ()
+            )
+            return Prompt(render_messages(model, self.messages), seed, tools=tools)
         return Prompt("".join(turn.text for turn in self.turns), seed)
 
-    def say(self, sample: Completion, role: str, author: Author = Author.POLICY) -> str:
-        """Append the role's words; return them as the world gets to see them."""
-        self.turns.append(said(sample, author, role))
-        self.messages = (*self.messages, Message(role=Role.ASSISTANT, content=sample.text))
+    def say(self, sample: Completion, role: str, author: Author = Author.POLICY, *, called: str = "") -> str:
+        """Append the role's words; return them as the world gets to see them.
+
+        called: the move that a call of a function means; it stands behind the words.
+        """
+        text = f"{sample.text}\n{called}".strip() if called else sample.text
+        self.turns.append(said(sample._replace(text=text), author, role))
+        spoken = Said(role=Role.ASSISTANT, content=sample.text, calls=sample.calls[:1])
+        self.messages = (*self.messages, spoken)
         self.stop = sample.stop
-        return sample.text.strip()[:MAX_MOVE]
+        return text.strip()[:MAX_MOVE]
 
 
 @dataclass
@@ -132,9 +148,15 @@ class Episodes:
         how = decoding._replace(stop=decoding.stop or player.prompt.stop)
         with self.stage.stopwatch:
             load_policy(model, player, self.stage.store)
-            results = model.sample([seat.prompt(model) for _, _, seat in group], how)
+            results = model.sample([seat.prompt(model, episode.world) for episode, _, seat in group], how)
         for (episode, role, seat), done in zip(group, results, strict=True):
-            episode.move(seat.say(done.samples[0], role))
+            (sample,) = done.samples
+            episode.move(seat.say(sample, role, called=called(episode.world, sample)))
+
+
+def called(world: World, sample: Completion) -> str:
+    """The move that a model's call means; of several in one go the first counts."""
+    return world.spelt(sample.calls[0]) if sample.calls and isinstance(world, Offers) else ""
 
 
 def memory_of(stage: Stage, policy: Policy) -> Index | None:

@@ -19,7 +19,7 @@ from sharpen.attacks.broken import refusal
 from sharpen.attacks.canary import Canary
 from sharpen.core.records import Record
 from sharpen.sandbox.calling import call
-from sharpen.sandbox.limits import Hold, Level, Limits, Ran, Status
+from sharpen.sandbox.limits import Hold, Limits, Ran, Status
 from sharpen.sandbox.process import run_python
 
 _LIST = Path(__file__).with_name("escapes.toml")
@@ -176,8 +176,3 @@ def _broken(escape: Escape) -> Escaped:
     refused, why = refusal(escape.broken)
     held = Held.REFUSED if refused else Held.ESCAPED
     return Escaped(id=escape.id, kind=escape.kind, title=escape.title, held=held, detail=why)
-
-
-def level_of(hold: Hold) -> Level:
-    """The level that an attack meets."""
-    return run_python({"main.py": b""}, "main.py", hold=hold).level

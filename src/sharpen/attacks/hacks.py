@@ -75,6 +75,11 @@ class Attacked(Record):
     honest: Alarms
 
     @property
+    def verifiers(self) -> tuple[str, ...]:
+        """The one that was attacked."""
+        return (self.verifier,)
+
+    @property
     def ok(self) -> bool:
         """Whether no cheat earned anything and no honest solution was turned down."""
         return not self.honest.alarms and all(hack.tried == hack.caught for hack in self.hacks)

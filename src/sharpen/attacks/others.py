@@ -13,15 +13,19 @@ import sharpen
 from sharpen.core.errors import Unavailable
 
 NOBODY = 65534
-_BECOME = "import os\nos.setgroups([]); os.setgid({0}); os.setuid({0})\n"
+_BECOME = f"import os\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+_TRIAL = f"""
+import sys
+import sharpen.attacks.escapes
+assert sys.version_info[:2] == {tuple(sys.version_info[:2])} and os.access(sys.executable, os.X_OK)
+"""
+"""What must work as that user: whether it does depends on the rights of every file and folder on the way."""
 
 
 def python_for_others() -> str | None:
-    """A Python of this version that every user may run, with our packages; none where there is none."""
-    if not all(map(_may_be_entered, map(Path, _our_packages()))):
-        return None
+    """A Python of this version with which a user without rights can use our packages, if there is one."""
     known = (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin"))
-    return next((python for python in known if python is not None and _is_open(python)), None)
+    return next((each for each in known if each is not None and not _run(each, _TRIAL).returncode), None)
 
 
 def said_by_nobody(program: str) -> str:
@@ -30,38 +34,24 @@ def said_by_nobody(program: str) -> str:
     Raises Unavailable where no other user can be played, or the program fails.
     """
     python = python_for_others()
-    if python is None or os.getuid() != 0:
+    if python is None:
         raise Unavailable(
             "no other user can be played here",
             remedy="be root, with a Python and packages that every user may read",
         )
-    done = subprocess.run(
-        [python, "-c", _BECOME.format(NOBODY) + program],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env={"PYTHONPATH": ":".join(_our_packages()), "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
-        check=False,
-    )
+    done = _run(python, program)
     if done.returncode:
         raise Unavailable(f"it failed: {done.stderr.strip()[-300:]}", remedy="run it as that user by hand")
     return done.stdout
 
 
-def _our_packages() -> list[str]:
-    return [str(Path(sharpen.__file__).parents[1]), *site.getsitepackages()]
-
-
-def _may_be_entered(folder: Path) -> bool:
-    """Whether every user may go into the folder."""
-    place = folder.resolve()
-    return all(part.stat().st_mode & 0o001 for part in (place, *place.parents))
-
-
-def _is_open(python: str) -> bool:
-    """Whether everyone may run it, and it is of this version."""
-    if not _may_be_entered(Path(python).resolve().parent):
-        return False
-    asked = "import sys; print(*sys.version_info[:2])"
-    said = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False).stdout
-    return said.split() == [str(part) for part in sys.version_info[:2]]
+def _run(python: str, program: str) -> subprocess.CompletedProcess[str]:
+    packages = [str(Path(sharpen.__file__).parents[1]), *site.getsitepackages()]
+    return subprocess.run(
+        [python, "-c", _BECOME + program],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"PYTHONPATH": ":".join(packages), "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
+        check=False,
+    )

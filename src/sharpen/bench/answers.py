@@ -82,6 +82,24 @@ def _respelt(kind: int, whole: int, a: int, b: int) -> str:
             return f"{whole}.0"
 
 
+def formulas(count: int) -> list[Answer]:
+    """Answers in groups of which every one has to be parsed: half are right, in two spellings."""
+    return [Answer(*_formula(n)) for n in range(count)]
+
+
+def _formula(number: int) -> tuple[str, str]:
+    task, shift = number // GROUP, max(0, number % GROUP % 6 - 2)
+    a, b = task + 2 + shift, task % 89 + 3
+    shapes = (
+        ("{0}x+{1}", "{1}+{0}x"),
+        (r"{0}\pi+{1}", r"{1}+{0}\pi"),
+        (r"{0}\sqrt{{{1}x}}", r"\sqrt{{{1}x}}\cdot {0}"),
+    )
+    written, respelt = shapes[task % len(shapes)]
+    found = (written if number % 2 else respelt).format(a, b)
+    return (WRONG if shift else RIGHT).format(found), written.format(task + 2, b)
+
+
 def numbers(count: int) -> list[tuple[Task, str]]:
     """Questions with whole numbers for answers, in groups; half of the responses are right."""
     forms = (

@@ -1,83 +1,111 @@
 """Judging: how many checks a second, and what a few answers that hang or crash their judge cost.
 
 With poison, the time cannot be below the sum of all times over the cores, where a hung answer's time is its
-deadline. A pool of the standard library never comes back from such a batch; it is given as long as ours took,
-and the answers that it has judged by then count.
+deadline; the bound allows one deadline more. The executor of the standard library gives up such a batch as a
+whole: the answers that it has judged by then count.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
-from sharpen.bench.answers import Answer, Poison, judge, judge_all, mixture, numbers
+from sharpen.bench.answers import Answer, Poison, formulas, judge, judge_all, mixture, numbers
 from sharpen.bench.rows import Peer, Row, compared, rate, row_of
 from sharpen.core.task import Task
 from sharpen.executors.pool import JudgePool, Lost
 from sharpen.verifiers.source import OpenVerifier, open_verifier
 
-DEADLINE = 1.0
+DEADLINE = 0.5
+"""Seconds for one answer of the batch with poison: a hundredth of its answers hang that long."""
+HEALTHY = 60.0
+"""Seconds for one answer where none is poison."""
 CHUNK = 16
+SERIAL, FORMULAS, ALONE = 4, 40, 400
+"""One process judges one answer in so many; so many are formulas; math-verify alone judges so many."""
+ONE_PROCESS, EXECUTOR = "one process, serially", "concurrent.futures"
+
+log = logging.getLogger(__name__)
 
 
 def run(*, quick: bool) -> list[Row]:
     """All cases."""
     count, repeats = (400, 1) if quick else (10_000, 3)
     cores = len(os.sched_getaffinity(0))
-    with JudgePool(workers=cores) as pool:
-        open_verifier("math", pool=pool)
-        pool.map(judge, mixture(CHUNK * cores, poisoned=False), deadline=60)
-        rows = _checks(pool, count, repeats)
-        healthy = _serial(mixture(count, poisoned=False))
-        rows += _poisoned(pool, mixture(count, poisoned=True), count / healthy, cores)
-    return rows
+    with JudgePool(workers=cores, preload=(judge.__module__,)) as pool:
+        rows = _numbers(pool, count, repeats)
+        rows += _mathematics(pool, cores, count, repeats)
+        serial = next(row.peer for row in rows if row.peer_name == ONE_PROCESS)
+        return rows + _poisoned(pool, mixture(count, poisoned=True), count / (serial or 1), cores)
 
 
-def _checks(pool: JudgePool, count: int, repeats: int) -> list[Row]:
-    plain = numbers(count)
-    numeric, maths = (open_verifier(name, pool=pool) for name in ("numeric", "math"))
-    return [
-        *compared(
-            "numbers, one process", "checks/s", rate(lambda: _judged(numeric, plain)), [], repeats=repeats
-        ),
-        *compared(
-            "answers to mathematics, in the pool",
-            "checks/s",
-            rate(lambda: len(pool.map(judge, mixture(count, poisoned=False), deadline=DEADLINE))),
-            [
-                Peer("one process, serially", lambda: _serial(mixture(count, poisoned=False))),
-                Peer(
-                    "math-verify alone, serially", lambda: _math_verify(mixture(count // 40, poisoned=False))
-                ),
-            ],
-            repeats=repeats,
-            note=f"{maths.name} verifier",
-        ),
-    ]
+def _numbers(pool: JudgePool, count: int, repeats: int) -> list[Row]:
+    plain, numeric = numbers(count), open_verifier("numeric", pool=pool)
+    return compared(
+        "numbers, one process", "checks/s", rate(lambda: _judged(numeric, plain)), [], repeats=repeats
+    )
 
 
 def _judged(verifier: OpenVerifier, pairs: Sequence[tuple[Task, str]]) -> int:
     return len(verifier.judge_texts(pairs))
 
 
-def _serial(answers: Sequence[Answer]) -> float:
-    """Checks per second of this process."""
-    began = time.perf_counter()
-    for answer in answers:
-        judge(answer)
-    return len(answers) / (time.perf_counter() - began)
+def _mathematics(pool: JudgePool, cores: int, count: int, repeats: int) -> list[Row]:
+    """Answers as they come in mathematics, and formulas alone, all of them to be parsed."""
+    open_verifier("math", pool=pool)
+    mixed, some, few = (mixture(count // part, poisoned=False) for part in (1, SERIAL, ALONE))
+    parsed = formulas(count // FORMULAS)
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
+        _in_pool(pool, some)
+        _in_executor(executor, some)
+        return [
+            *compared(
+                "answers to mathematics, in the pool",
+                "checks/s",
+                rate(lambda: _in_pool(pool, mixed)),
+                [
+                    Peer(ONE_PROCESS, rate(lambda: _serially(some))),
+                    Peer(EXECUTOR, rate(lambda: _in_executor(executor, mixed))),
+                    Peer("math-verify alone, serially", rate(lambda: _math_verify(few))),
+                ],
+                repeats=repeats,
+                note="one group in eight has to be parsed",
+            ),
+            *compared(
+                "formulas, in the pool",
+                "checks/s",
+                rate(lambda: _in_pool(pool, parsed)),
+                [Peer(EXECUTOR, rate(lambda: _in_executor(executor, parsed)))],
+                repeats=1,
+                note="every group has to be parsed; what was parsed before is remembered",
+            ),
+        ]
 
 
-def _math_verify(answers: Sequence[Answer]) -> float:
-    """Checks per second of the library that our verifier asks only where it must."""
+def _in_pool(pool: JudgePool, answers: Sequence[Answer]) -> int:
+    return len(pool.map(judge, answers, deadline=HEALTHY, chunk=CHUNK))
+
+
+def _in_executor(executor: ProcessPoolExecutor, answers: Sequence[Answer]) -> int:
+    return len(list(executor.map(judge, answers, chunksize=CHUNK)))
+
+
+def _serially(answers: Sequence[Answer]) -> int:
+    return len(judge_all(answers))
+
+
+def _math_verify(answers: Sequence[Answer]) -> int:
+    """The library that our verifier asks only where it must."""
     from math_verify import parse, verify
 
-    began = time.perf_counter()
     for answer in answers:
         verify(parse(f"${answer.wanted}$"), parse(answer.response))
-    return len(answers) / (time.perf_counter() - began)
+    return len(answers)
 
 
 def _poisoned(pool: JudgePool, answers: Sequence[Answer], healthy: float, cores: int) -> list[Row]:
@@ -85,11 +113,12 @@ def _poisoned(pool: JudgePool, answers: Sequence[Answer], healthy: float, cores:
     hanging = sum(answer.poison is Poison.HANG for answer in answers)
     bad = sum(answer.poison is not None for answer in answers)
     bound = (healthy + hanging * DEADLINE) / cores + DEADLINE
+    case = f"{len(answers):,} answers, {bad} of them poison"
+    log.info("%s: some %.0f s", case, bound)
     began = time.perf_counter()
     done = pool.map(judge, answers, deadline=DEADLINE, chunk=CHUNK)
     seconds = time.perf_counter() - began
     lost = sum(isinstance(one, Lost) for one in done)
-    case = f"{len(answers):,} answers, {bad} of them poison"
     told = f"{hanging} hang for {DEADLINE:g} s, {bad - hanging} crash; {lost} verdicts are errors"
     finished = _naive(answers, seconds, cores)
     return [
@@ -99,17 +128,21 @@ def _poisoned(pool: JudgePool, answers: Sequence[Answer], healthy: float, cores:
             "answers judged",
             [len(answers) - lost],
             [finished],
-            "multiprocessing.Pool",
-            note="by the time that ours was done; the peer never is",
+            EXECUTOR,
+            note="the peer's batch breaks at the first crash",
         ),
     ]
 
 
 def _naive(answers: Sequence[Answer], seconds: float, cores: int) -> int:
-    """Answers that a plain pool has judged by the time."""
+    """Answers that a plain executor has judged until it breaks, or by the time."""
     chunks = [answers[start : start + CHUNK] for start in range(0, len(answers), CHUNK)]
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        results = [pool.apply_async(judge_all, (chunk,)) for chunk in chunks]
-        time.sleep(seconds)
-        done = [len(chunk) for chunk, result in zip(chunks, results, strict=True) if result.ready()]
-    return sum(done)
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
+        futures = [executor.submit(judge_all, chunk) for chunk in chunks]
+        wait(futures, timeout=seconds)
+        judged = [
+            len(chunk)
+            for chunk, future in zip(chunks, futures, strict=True)
+            if future.done() and not isinstance(future.exception(), BrokenProcessPool)
+        ]
+    return sum(judged)

@@ -39,7 +39,7 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
     """All kinds; without the package trl, ours alone."""
     large = model.parameters > LARGE
     size, repeats = (1, 1) if quick else (1 if large else 4, 3)
-    limits = probe()
+    limits = probe(model.module.device)
     rows = []
     for kind in KINDS:
         batch = frozen(model, kind, size=size)
@@ -48,7 +48,7 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
             rows += _timed(model, batch, Path(folder), limits, repeats)
         if not quick:
             rows += _memory(model, kind, size)
-    return [*limits.best(probe()).rows(), *rows]
+    return [*limits.best(probe(model.module.device)).rows(), *rows]
 
 
 def our_step(model: HFModel, batch: Frozen) -> Step:

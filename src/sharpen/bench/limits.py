@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from sharpen.bench.rows import Row
 
 if TYPE_CHECKING:
+    import torch
+
     from sharpen.models.hf import HFModel
 
 COPIED = 32 << 20
 """Float32 numbers copied at once: far more than any cache holds."""
 SIDE = 1024
 """Rows and columns of the matrix product."""
+GPU_SIDE = 8192
 SECONDS = 0.4
 
 
@@ -31,7 +34,7 @@ class Limits(NamedTuple):
     bandwidth: float
     """Bytes read or written per second."""
     flops: float
-    """Float32 operations per second."""
+    """Operations per second."""
 
     def rows(self) -> list[Row]:
         """For the table."""
@@ -60,16 +63,31 @@ class Limits(NamedTuple):
         return float(self.flops / (6 * model.parameters))
 
 
-def probe() -> Limits:
-    """Measure now, for about a second, with the threads that are set."""
+def probe(device: torch.device | None = None) -> Limits:
+    """Measure now, for about a second, with the threads that are set: the CPU, or what the device can do.
+
+    Products are in the numbers that learners compute in there: float32, on a GPU bfloat16.
+    """
     import torch
 
-    source = torch.ones(COPIED)
+    place = device or torch.device("cpu")
+    gpu = place.type == "cuda"
+    side, kind = (GPU_SIDE, torch.bfloat16) if gpu else (SIDE, torch.float32)
+    source = torch.ones(COPIED, device=place)
     target = torch.empty_like(source)
-    left, right = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
+    left, right = (torch.ones(side, side, device=place, dtype=kind) for _ in range(2))
+
+    def settled(work: Callable[[], object]) -> Callable[[], None]:
+        def whole() -> None:
+            work()
+            if gpu:
+                torch.cuda.synchronize(place)
+
+        return whole
+
     return Limits(
-        bandwidth=_best(lambda: target.copy_(source), 2 * source.nbytes),
-        flops=_best(lambda: left @ right, 2 * SIDE**3),
+        bandwidth=_best(settled(lambda: target.copy_(source)), 2 * source.nbytes),
+        flops=_best(settled(lambda: left @ right), 2 * side**3),
     )
 
 

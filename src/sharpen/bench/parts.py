@@ -20,8 +20,10 @@ def measured(part: str, model: str, *, threads: int | None, quick: bool) -> list
             return judges(quick=quick)
         case "loop":
             from sharpen.bench.loop import run as loop
+            from sharpen.bench.overlap import run as overlap
 
-            return loop(model, threads=threads, quick=quick)
+            rows = loop(model, threads=threads, quick=quick)
+            return rows + overlap(local(model, threads), quick=quick)
         case "sampler":
             from sharpen.bench.sampler import run as sampler
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
 from sharpen.core.records import Record
+
+log = logging.getLogger(__name__)
 
 Figure = Callable[[], float]
 """Does a contender's work once and returns its figure: a rate, or a size."""
@@ -65,10 +68,22 @@ def compared(
 
     limit: the most that the machine could do, in the metric's unit.
     """
-    own, *others = alternate([ours, *(peer.figure for peer in peers)], repeats)
+    contenders = [Peer("ours", ours), *peers]
+    own, *others = alternate([_told(case, metric, contender) for contender in contenders], repeats)
     named = zip((peer.name for peer in peers), others, strict=True)
     rows = [row_of(case, metric, own, found, name, limit=limit, note=note) for name, found in named]
     return rows or [row_of(case, metric, own, None, None, limit=limit, note=note)]
+
+
+def _told(case: str, metric: str, contender: Peer) -> Figure:
+    """The figure, told to the log as it comes: a case may take minutes."""
+
+    def figure() -> float:
+        found = contender.figure()
+        log.info("%s, %s: %.3g %s", case, contender.name, found, metric)
+        return found
+
+    return figure
 
 
 def row_of(

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sharpen.bench.limits import Limits, probe
+from sharpen.bench.llama_cpp import LlamaCpp, exported, same_greedy
 from sharpen.bench.rows import Peer, Row, compared, rate
 from sharpen.core.policy import Decoding, PromptForm, Shot
 from sharpen.models.base import Prompt
@@ -75,7 +77,7 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
     from sharpen.bench.int8 import int8_rows
     from sharpen.bench.refill import refill_rows
 
-    size, limits = plan(model, quick=quick), probe()
+    size, limits = plan(model, quick=quick), probe(model.module.device)
     texts = prompts_for(model, max(64, size.compared))
     rows = [same_tokens(model, texts[: size.compared], size.steps)]
     natural = Decoding(temperature=1.0, max_tokens=size.longest, stop=PromptForm().stop)
@@ -87,11 +89,14 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
             "64 rows of equal length", texts[3:4], 64, Decoding(temperature=1.0, max_tokens=size.steps), True
         ),
     ]
-    for case in cases:
-        rows += side_by_side(model, case, limits, size.repeats)
+    with exported(model) as weights:
+        if weights:
+            rows.append(same_greedy(model, weights, texts[: size.compared], size.steps))
+        for case in cases:
+            rows += side_by_side(model, case, limits, size.repeats, weights)
     rows += refill_rows(model, limits, longest=size.longest, repeats=size.repeats)
     rows += int8_rows(model, cases[-1], limits, repeats=size.repeats)
-    return [*limits.best(probe()).rows(), *rows]
+    return [*limits.best(probe(model.module.device)).rows(), *rows]
 
 
 def prompts_for(model: HFModel, count: int) -> list[str]:
@@ -136,13 +141,18 @@ def generated(model: HFModel, ids: torch.Tensor, mask: torch.Tensor, **options: 
     return whole
 
 
-def side_by_side(model: HFModel, case: Case, limits: Limits, repeats: int) -> list[Row]:
-    """A case's rows: ours beside every peer."""
+def side_by_side(
+    model: HFModel, case: Case, limits: Limits, repeats: int, weights: Path | None = None
+) -> list[Row]:
+    """A case's rows: ours beside every peer; llama.cpp is one where it has the weights."""
     prompts, longest = case.prompts, case.decoding.max_tokens
     lengths = [len(row) for row in drawn(model, case)]
-    peers: list[Generate | Continuous] = [Generate(model, case, lengths)]
+    peers: list[Generate | Continuous | LlamaCpp] = [Generate(model, case, lengths)]
     if case.even:
         peers.append(Continuous(model, case))
+    if weights:
+        encoded = [model.encode(prompt.text) for prompt in prompts]
+        peers.append(LlamaCpp(weights, encoded, lengths, threads=model.threads))
     for peer in peers:
         peer.warm()
     context = max(len(model.encode(prompt.text)) for prompt in prompts) + sum(lengths) / len(lengths) / 2

@@ -26,6 +26,7 @@ _COMMANDS = {
     "attack": ("attack:attack", "Attack the sandbox, verifiers, judges, environments; also your own."),
     "compare": ("compare:compare", "Put methods side by side at one budget, over seeds, with both controls."),
     "bench": ("bench:bench", "Measure speed side by side with peers and with the machine's limits."),
+    "capacity": ("capacity:capacity", "Compute what a run of a 7B or 70B model needs, from measured rates."),
     "doctor": ("catalog:doctor", "Probe the machine and say what to do."),
 }
 

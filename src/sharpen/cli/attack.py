@@ -73,15 +73,15 @@ def attack(
         case What.SANDBOX:
             ok = _sandbox(_hold(level, backend), only, json=json)
         case What.VERIFIERS:
-            ok = _verifiers(attack_shipped(), json=json)
+            ok = _cheated(attack_shipped(), json=json)
         case What.JUDGE:
             ok = _judge(attack_judge(subject or "tiny", way=way, style=style, reference=reference), json=json)
         case What.ENVIRONMENT:
-            ok = _verifier(attack_world(subject or "hinted"), json=json)
+            ok = _cheated(attack_world(subject or "hinted"), json=json)
         case What.VERIFIER:
-            ok = _verifier(attack_one(subject or "numeric", cases), json=json)
+            ok = _cheated(attack_one(subject or "numeric", cases), json=json)
         case _:
-            ok = _verifier(attack_one(what, cases), json=json)
+            ok = _cheated(attack_one(what, cases), json=json)
     if not ok:
         sys.exit(1)
 
@@ -119,26 +119,15 @@ def _tell(row: Escaped) -> None:
     _write(f"{row.id:<4} {row.held:<9}  {row.kind:<13}  {row.title:<48}  {row.detail[:120]}")
 
 
-def _verifiers(summary: Summary, *, json: bool) -> bool:
+def _cheated(found: Attacked | Summary, *, json: bool) -> bool:
     if json:
-        print_json(summary)
-        return summary.ok
-    _rows(summary.hacks)
-    caught = sum(hack.tried == hack.caught for hack in summary.hacks)
-    _write(f"{caught} of {len(summary.hacks)} hacks earn nothing, at {', '.join(summary.verifiers)}")
-    _honest(summary.honest)
-    return summary.ok
-
-
-def _verifier(attacked: Attacked, *, json: bool) -> bool:
-    if json:
-        print_json(attacked)
-        return attacked.ok
-    _rows(attacked.hacks)
-    caught = sum(hack.tried == hack.caught for hack in attacked.hacks)
-    _write(f"{caught} of {len(attacked.hacks)} hacks that apply earn nothing at {attacked.verifier}")
-    _honest(attacked.honest)
-    return attacked.ok
+        print_json(found)
+        return found.ok
+    _rows(found.hacks)
+    caught = sum(hack.tried == hack.caught for hack in found.hacks)
+    _write(f"{caught} of {len(found.hacks)} hacks that apply earn nothing at {', '.join(found.verifiers)}")
+    _honest(found.honest)
+    return found.ok
 
 
 def _rows(rows: Sequence[Caught]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +52,7 @@ def bench(
 
     parts = [each.value for each in Part if each is not Part.ALL] if part is Part.ALL else [part.value]
     rows: list[Row] = []
+    _show_progress()
     for name in parts:
         found = measured(name, model, threads=threads, quick=quick)
         rows += found
@@ -59,6 +61,17 @@ def bench(
             sys.stdout.flush()
     if json:
         print_json(rows)
+
+
+def _show_progress() -> None:
+    """Each figure on standard error as it comes, apart from the result."""
+    log = logging.getLogger("sharpen.bench")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def lines(rows: list[Row]) -> list[str]:

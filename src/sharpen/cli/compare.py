@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -49,13 +48,14 @@ def compare(
     out
         Folder of the comparison; the same folder goes on.
     jobs
-        Runs at a time; as many as there are cores if unset.
+        Runs at a time; as many as there are cores if unset, here or on the cluster.
     sink
         Tracker that is told of every run: tensorboard, mlflow, wandb (offline) or trackio.
     """
     from rich.console import Console
 
     from sharpen.core.errors import BadInput
+    from sharpen.executors.source import LOCAL
     from sharpen.experiment.compare import compare as run_all
     from sharpen.experiment.plan import arms_of, planned
     from sharpen.report.comparison import logged, print_comparison
@@ -65,6 +65,7 @@ def compare(
         if number is not None and number < 1:
             raise BadInput(name, number, "there is nothing to run", remedy="give 1 or more")
     asked = {field: anchored(getattr(request, field)) for field in request.model_fields_set}
+    executor = asked.pop("executor", LOCAL)
     arms = tuple(
         arm.model_copy(update={"recipe": anchored(arm.recipe)}) for arm in arms_of(",".join(recipes))
     )
@@ -75,7 +76,8 @@ def compare(
     found = run_all(
         plan,
         out,
-        jobs=jobs or _cores(),
+        jobs=jobs,
+        executor=executor,
         listening=partial(logged, sinks=asked_for(sink)),
         heard=_Heard(console),
         command=shlex.join(["sharpen", *sys.argv[1:]]),
@@ -84,10 +86,6 @@ def compare(
         print_json(found)
     else:
         print_comparison(console, found)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Heard:

@@ -154,13 +154,23 @@ class disk_errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cannot_write(self.target, str(error.strerror)) from error
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            raise disk_failed(self.target, str(error.strerror)) from error
 
 
 def cannot_write(target: Path, why: str) -> SharpenError:
-    """The error for a disk that is full or fails."""
+    """The error for a disk without space."""
     return SharpenError(
         f"cannot write {target}: {why}",
         remedy="free disk space and run the same command again; nothing done is lost",
+    )
+
+
+def disk_failed(target: Path, why: str) -> SharpenError:
+    """The error for a disk that fails, or says so when it is full."""
+    return SharpenError(
+        f"cannot read or write {target}: {why}",
+        remedy="free disk space or mend the disk, and run the same command again; nothing done is lost",
     )

@@ -56,8 +56,8 @@ class CheckReport(Record):
             *shown,
         ]
 
-    def require(self) -> None:
-        """Raise BadInput with the first failure, if there is one."""
+    def require(self, option: str = "--verifier") -> None:
+        """Raise BadInput with the first failure, if there is one; `option` is the one that named it."""
         if self.ok:
             return
         first = self.failures[0]
@@ -66,5 +66,5 @@ class CheckReport(Record):
             "check",
             self.subject,
             f"{counts}; {first.case}: wanted {first.wanted}, got {first.got}",
-            remedy="a verifier that fails a check cannot be used: mend it or name another with --verifier",
+            remedy=f"a verifier that fails a check cannot be used: mend it or name another with {option}",
         )

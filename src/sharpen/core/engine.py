@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from sharpen.core.ahead import Ahead
+from sharpen.core.ahead import Read as Read
+from sharpen.core.ahead import Verifier as Verifier
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage
@@ -16,26 +19,12 @@ from sharpen.core.errors import BadInput, Mismatch
 from sharpen.core.gate import GateRule, Spending
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.past import Past
-from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, Workflow
+from sharpen.core.policy import GREEDY, Actor, Decoding, Policy, PromptForm, Workflow
 from sharpen.core.records import decode, encode, hash_bytes
 from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, direct
 from sharpen.core.verdict import Verdict
 from sharpen.core.watch import Watcher
-
-Read = Callable[[str], bytes]
-"""SHA-256 of a stored file -> its bytes."""
-
-
-class Verifier(Protocol):
-    """Judges attempts; see sharpen.verifiers."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of its code and options."""
-
-    def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
-        """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +65,15 @@ class Decoder(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of tokens, without special tokens."""
+
+
+@runtime_checkable
+class Formed(Protocol):
+    """A model that is asked in a form of prompts of its own, as endpoints for dialogues are."""
+
+    @property
+    def form(self) -> PromptForm:
+        """The form."""
 
 
 @runtime_checkable
@@ -158,6 +156,7 @@ class Engine:
     def __post_init__(self) -> None:
         self._timed = Timing()
         """All time that is on some row; what a step's nested steps took is on their rows, not on its own."""
+        self.ahead = Ahead(self.store.get)
         self.session = uuid.uuid4().hex[:8]
         self.used: dict[Purpose, tuple[Usage, Timing]] = {p: (Usage(), Timing()) for p in Purpose}
         for row in self.journal:

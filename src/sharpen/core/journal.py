@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -17,14 +18,16 @@ from typing import IO, NamedTuple
 
 from pydantic import ValidationError
 
-from sharpen.core.artifact import cannot_write, disk_errors
+from sharpen.core.artifact import cannot_write, disk_errors, disk_failed
 from sharpen.core.budget import Purpose, Timing, Usage
-from sharpen.core.errors import Busy, Damaged
+from sharpen.core.errors import Busy, Damaged, SharpenError
 from sharpen.core.records import Record, canonical, decode
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS rows (
     seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body TEXT NOT NULL, hash TEXT NOT NULL,
     wall TEXT NOT NULL)"""
+
+_CODE = re.compile(r"error code=(\d{1,9})")
 
 SEAL = "#"
 """Stands between times and their seal; journals of before there were seals have neither."""
@@ -90,7 +93,7 @@ class Journal:
 
     def get(self, key: str) -> Row | None:
         """The row of a step, if the step is finished."""
-        with _sqlite_errors(self._path):
+        with sqlite_errors(self._path):
             [*found] = self._database.execute("SELECT body, wall, hash FROM rows WHERE key = ?", (key,))
         return read_row(self._path, *found[0]) if found else None
 
@@ -98,7 +101,7 @@ class Journal:
         """Add a finished step; it is on disk when this returns."""
         body = canonical(entry).decode()
         chained = _chain(self._head, body)
-        with _sqlite_errors(self._path), self._database:
+        with sqlite_errors(self._path), self._database:
             self._database.execute(
                 "INSERT INTO rows (key, body, hash, wall) VALUES (?, ?, ?, ?)",
                 (entry.key, body, chained, _sealed(wall, chained)),
@@ -106,7 +109,7 @@ class Journal:
         self._head = chained
 
     def __iter__(self) -> Iterator[Row]:
-        with _sqlite_errors(self._path):
+        with sqlite_errors(self._path):
             for found in self._database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
                 yield read_row(self._path, *found)
 
@@ -121,11 +124,21 @@ def read_rows(folder: Path) -> Iterator[Row]:
     path = folder / "journal.sqlite"
     if not path.is_file():
         raise Damaged(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
-    with _sqlite_errors(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        # A process that ended while it made the file has left one without the table.
-        if database.execute("SELECT name FROM sqlite_master WHERE name = 'rows'").fetchone():
+    with sqlite_errors(path), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        if is_made(database):
             for found in database.execute("SELECT body, wall, hash FROM rows ORDER BY seq"):
                 yield read_row(path, *found)
+
+
+def is_made(database: sqlite3.Connection) -> bool:
+    """Whether the table is there; a process that ended while it made the file has left one without it."""
+    try:
+        return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchone() is not None
+    except sqlite3.OperationalError as error:
+        # Readers cannot roll back; but what has to be is older than the write-ahead log, and so than rows.
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return False
+        raise
 
 
 def head_of(folder: Path) -> str:
@@ -181,21 +194,22 @@ def _lock(path: Path) -> IO[bytes]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    with _sqlite_errors(path):
-        database = sqlite3.connect(path, check_same_thread=False)
+    with sqlite_errors(path), ExitStack() as opened:
+        database = opened.enter_context(closing(sqlite3.connect(path, check_same_thread=False)))
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute(_SCHEMA)
+        opened.pop_all()
         return database
 
 
 def _verify(path: Path, database: sqlite3.Connection) -> str:
     """Hash of the last row, after checking every row and that the index of keys finds every one."""
     head = ""
-    with _sqlite_errors(path):
+    with sqlite_errors(path):
         [(found,)] = database.execute("PRAGMA integrity_check(1)")
         if found != "ok":
-            raise _damaged(path, " ".join(str(found).split()))
+            raise _unsound(path, " ".join(str(found).split()))
         for seq, key, body, chained, wall in database.execute(
             "SELECT seq, key, body, hash, wall FROM rows ORDER BY seq"
         ):
@@ -205,6 +219,13 @@ def _verify(path: Path, database: sqlite3.Connection) -> str:
     return head
 
 
+def _unsound(path: Path, found: str) -> SharpenError:
+    """What SQLite's own check found: also pages that it could not read, by the code of the error."""
+    code = _CODE.search(found)
+    failed = code is not None and int(code[1]) & 0xFF == sqlite3.SQLITE_IOERR
+    return disk_failed(path, found) if failed else _damaged(path, found)
+
+
 def _damaged(path: Path, what: str) -> Damaged:
     return Damaged(
         f"journal {path} is damaged: {what}",
@@ -212,10 +233,11 @@ def _damaged(path: Path, what: str) -> Damaged:
     )
 
 
-class _sqlite_errors:
+class sqlite_errors:
     """Context that turns SQLite's errors into ours."""
 
     def __init__(self, path: Path) -> None:
+        """`path` is named in the error."""
         self.path = path
 
     def __enter__(self) -> None:
@@ -223,7 +245,9 @@ class _sqlite_errors:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        if code == sqlite3.SQLITE_FULL:
             raise cannot_write(self.path, str(error)) from error
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            raise disk_failed(self.path, str(error)) from error
         if isinstance(error, sqlite3.DatabaseError):
             raise _damaged(self.path, str(error)) from error

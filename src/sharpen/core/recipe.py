@@ -86,6 +86,8 @@ class Recipe:
     improves: str
     sees: tuple[Channel, ...]
     needs: tuple[Need, ...]
+    acts: tuple[str, ...]
+    """Names of the actors whose tasks it can be run on; if empty, that of its home's task."""
     home: Setting
     """Where it runs if no task is named, and where its claim is tested."""
     small: Setting
@@ -125,6 +127,7 @@ def recipe(
     improves: str,
     sees: Channel | tuple[Channel, ...],
     needs: tuple[Need, ...] = (),
+    acts: tuple[str, ...] = (),
     home: Setting | None = None,
     small: Setting | None = None,
     demo: Setting | None = None,
@@ -147,6 +150,7 @@ def recipe(
             improves=improves,
             sees=channels,
             needs=needs,
+            acts=acts,
             home=home or Setting(),
             small=small or Setting(),
             demo=demo or home or Setting(),

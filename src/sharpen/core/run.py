@@ -19,7 +19,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Decoder, Done, Engine, Extracting, Judging, ModelJudge, Verifier
+from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge, Verifier
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
@@ -81,11 +81,16 @@ class Scope:
         return f"{self._path}/{name}" if self._path else name
 
     def helper(self, spec: str, *, prompt: PromptForm | None = None) -> Policy:
-        """Open a second model (critic, rival, writer) and return it as a policy."""
+        """Open a second model (critic, rival, writer) and return it as a policy.
+
+        Without a form it is asked in its own, or as plain text where it has none.
+        """
         models = self._engine.models
         if spec not in models:
             models[spec] = self._engine.opening(spec)
-        return Policy(model=spec, base=models[spec].fingerprint, prompt=prompt or PromptForm())
+        model = models[spec]
+        own = model.form if isinstance(model, Formed) else PromptForm()
+        return Policy(model=spec, base=model.fingerprint, prompt=prompt or own)
 
     def configure(self, choose: Callable[Concatenate[Scope, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Choose settings for this round; `choose` gets a nested scope first and may probe with it."""
@@ -141,17 +146,22 @@ class Scope:
         versions = {role: rival.version for role, rival in others.items()}
         per_chunk = max(1, engine.chunk_rows // samples)
         attempts: list[Attempt] = []
+        pairs: list[tuple[Task, Attempt]] = []
         for number, part in enumerate(_chunks(tasks, per_chunk)):
             jobs = [self._job(key, task, index, others) for task in part for index in range(samples)]
             engine.listener.progress(key, number * per_chunk, len(tasks), "tasks")
-            attempts += engine.step(
+            act = partial(_act, engine.actor, policy, jobs, how)
+            found = engine.step(
                 f"{key}/{number}",
                 "attempt",
                 [policy.version, versions, how, [(job.task.key, job.index, job.seed) for job in jobs]],
                 tuple[Attempt, ...],
                 self._purpose,
-                partial(_act, engine.actor, policy, jobs, how),
+                # The chunk before is judged meanwhile.
+                partial(_beside, partial(engine.ahead.begin, engine.verifier, key, pairs), act),
             )
+            pairs = [(job.task, attempt) for job, attempt in zip(jobs, found, strict=True)]
+            attempts += found
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
         made_here = self._purpose in (Purpose.METHOD, Purpose.PREPARATION)
         if made_here and not self._path.startswith(EVALUATIONS):
@@ -409,6 +419,12 @@ def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Do
     return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))
 
 
+def _beside(begin: Callable[[], None], act: Callable[[], Done]) -> Done:
+    """Act, once something else has begun that goes on meanwhile."""
+    begin()
+    return act()
+
+
 def _judged_by(attempt: Attempt) -> tuple[object, ...]:
     """What the verdict on an attempt depends on."""
     failed = (attempt.stop,) if attempt.stop is Stop.FAILED else ()
@@ -421,7 +437,7 @@ def _judge(judge: Verifier | ModelJudge, pairs: Sequence[tuple[Task, Attempt]], 
         judging = Judging(engine.models, engine.store, engine.stopwatch)
         verdicts = where_answered(pairs, partial(judge.judge_by, judging))
         return Done(verdicts, calls + judging.meter.used)
-    return Done(where_answered(pairs, lambda answered: judge.judge(answered, engine.store.get)), calls)
+    return Done(where_answered(pairs, partial(engine.ahead.judge, judge)), calls)
 
 
 def where_answered(

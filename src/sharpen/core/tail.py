@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sharpen.core.budget import Purpose, Timing, Usage
 from sharpen.core.errors import Damaged
-from sharpen.core.journal import SEAL, Entry, Wall, read_row
+from sharpen.core.journal import SEAL, Entry, Wall, is_made, read_row, sqlite_errors
 
 _METERS = tuple(Usage.model_fields)
 _USED = ", ".join(f"SUM(body ->> '$.usage.{meter}')" for meter in _METERS)
@@ -106,18 +106,19 @@ class Tail:
         return [Numbered(seq, row.entry, row.wall) for seq, row in rows]
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        """Rows of a query; none where there is no table, as in a file whose maker ended while making it."""
+        """Rows of a query; none where there is no table."""
+        if not self._path.is_file():
+            raise Damaged(f"there is no journal {self._path}", remedy="`sharpen runs` lists the runs")
         address = f"{self._path.absolute().as_uri()}?mode=ro"
         with self._readable(), closing(sqlite3.connect(address, uri=True)) as file:
-            if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchone() is None:
-                return []
-            return file.execute(query, values).fetchall()
+            return file.execute(query, values).fetchall() if is_made(file) else []
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
-            yield
-        except (sqlite3.DatabaseError, ValueError) as error:
+            with sqlite_errors(self._path):
+                yield
+        except ValueError as error:
             raise Damaged(
                 f"journal {self._path} cannot be read: {error}",
                 remedy="restore it from a backup or start a new run in another --out",

@@ -49,7 +49,11 @@ class Updated(Record):
 
 
 class Updater(Protocol):
-    """Makes a new policy from an old one and some data: a learner, memory writer, program editor."""
+    """Makes a new policy from an old one and some data: a learner, memory writer, program editor.
+
+    A class that says `light = True` trains nothing: dry runs carry it out, and only count what others would
+    learn from.
+    """
 
     @property
     def fingerprint(self) -> str:
@@ -66,6 +70,11 @@ def artifact_from(work: Workbench, kind: Kind, files: Mapping[str, Path], parent
         files={name: work.store.put_file(path) for name, path in sorted(files.items())},
         parents=(parent.version,),
     )
+
+
+def is_light(updater: Updater) -> bool:
+    """Whether a dry run carries it out."""
+    return getattr(updater, "light", False) is True
 
 
 def direct(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:

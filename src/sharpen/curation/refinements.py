@@ -10,7 +10,6 @@ from sharpen.core.policy import PromptForm
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 from sharpen.curation.asked_again import Shown, Wording, asked_again
-from sharpen.curation.batch import Batch, Item
 from sharpen.curation.pairs import Pair, Pairs, Preferred
 from sharpen.curation.select import moved_to
 from sharpen.search.trees import Tree
@@ -54,11 +53,6 @@ class Refinement(Record):
             return Change.KEPT
         return Change.MENDED if self.now > 0.5 else Change.SPOILED
 
-    @property
-    def gain(self) -> float | None:
-        """Difference of worths."""
-        return None if self.was is None or self.now is None else self.now - self.was
-
 
 class Refinements(Record):
     """Refinements, in order."""
@@ -85,15 +79,6 @@ def from_tree(tree: Tree) -> Refinements:
         if tree.revisions and node.parent
     ]
     return Refinements(items=tuple(found))
-
-
-def better_ones(refinements: Refinements, *, least: float = 0.0) -> Batch:
-    """Second answers that gain more than `least` on the first ones, to be learnt under their prompts."""
-    return Batch(
-        items=tuple(
-            Item(attempt=one.after) for one in refinements.items if one.gain is not None and one.gain > least
-        )
-    )
 
 
 def later_over_earlier(chains: Sequence[Sequence[Attempt]]) -> Pairs:

@@ -16,6 +16,7 @@ from sharpen.core import plugins
 from sharpen.core.attempt import Author
 from sharpen.core.records import Record
 from sharpen.core.task import Task
+from sharpen.models.dialogue import Call, Tool
 
 PACKAGE = "sharpen.environments"
 MAX_MOVE = 2_000
@@ -73,6 +74,18 @@ class Searchable(Protocol):
 
     def search(self, query: str) -> Sequence[Hit]:
         """What fits the query, best first; the query is hostile text."""
+
+
+@runtime_checkable
+class Offers(Protocol):
+    """A world whose moves can be made as calls of functions, too, by models that have a form for them."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The functions."""
+
+    def spelt(self, call: Call) -> str:
+        """The move that a call stands for; the call is as hostile as any text."""
 
 
 @runtime_checkable

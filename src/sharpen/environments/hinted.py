@@ -52,6 +52,8 @@ class Dialogue:
     """What is to be shown next."""
     heard: list[tuple[int, str]] = field(default_factory=list)
     """Guesses with the hints that came of them."""
+    heeded: list[bool] = field(default_factory=list)
+    """Of every guess after a hint, whether all hints so far leave it open."""
     heeding: bool = False
     leaked: bool = False
 
@@ -80,6 +82,7 @@ class Dialogue:
         self.guesses.append(guess)
         self.text = REMINDER if guess is None else self._hint(guess)
         if guess is not None:
+            self.heeded += [self._possible(guess)] if self.heard else []
             self.heard.append((guess, self.text))
         self.leaked = not self.solved and leaks(self.text, self.lesson.answer)
 
@@ -113,6 +116,7 @@ class Dialogue:
                 "leaked": int(self.leaked),
                 "malformed": sum(guess is None for guess in self.guesses),
                 **({"plasticity": sum(changes) / len(changes)} if changes else {}),
+                **({"heeded": sum(self.heeded) / len(self.heeded)} if self.heeded else {}),
             },
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -18,6 +19,7 @@ from sharpen.core.attempt import Author
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 from sharpen.environments.base import Outcome, View
+from sharpen.models.dialogue import Call, Tool, text_tool
 from sharpen.sandbox.limits import Limits, Ran, Status
 from sharpen.sandbox.process import run_python
 from sharpen.tasks.arithmetic import evaluate
@@ -28,6 +30,9 @@ SHOWN = 600
 """Characters of output that are shown; of a longer one its beginning and its end."""
 MARK = "####"
 NOTHING = "(no output)"
+CODE = "code"
+PYTHON = text_tool("python", "Run a Python program and see what it prints.", CODE, "The whole program.")
+MISCALLED = "raise SystemExit('call python with its code as a text')"
 _ENTRY, _FILE = "start.py", "block.py"
 # Chance is the same in every run, so that equal moves get equal answers.
 _START = b"import random, runpy\nrandom.seed(0)\nrunpy.run_path('block.py', run_name='__main__')\n"
@@ -57,6 +62,12 @@ class Session:
     held: str = ""
     """How the last run was held."""
     over: bool = False
+    tools: ClassVar[tuple[Tool, ...]] = (PYTHON,)
+
+    def spelt(self, call: Call) -> str:
+        """The block that a call stands for; a call without code is told so by the error of its run."""
+        code = call.text(CODE) if call.name == PYTHON.name else None
+        return f"```python\n{MISCALLED if code is None else code}\n```"
 
     def view(self) -> View | None:
         """The question, then the output of what was run."""

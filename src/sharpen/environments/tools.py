@@ -16,9 +16,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from sharpen.environments.base import Hit, Outcome, Searchable, View
+from sharpen.models.dialogue import Call, Tool, text_tool
 
 START = "go"
 NOTHING = "none"
@@ -35,6 +36,14 @@ class Tag(StrEnum):
     MEMORY = "mem"
     KNOWLEDGE = "know"
     ANSWER = "ans"
+
+
+TEXT = "text"
+OFFERED = {
+    Tag.MEMORY: text_tool("recall", "Search your own memory.", TEXT, "What to look for."),
+    Tag.KNOWLEDGE: text_tool("look_up", "Search what is known.", TEXT, "What to look for."),
+    Tag.ANSWER: text_tool("answer", "Give the answer; this ends the task.", TEXT, "The answer alone."),
+}
 
 
 class Action(NamedTuple):
@@ -83,6 +92,14 @@ class ToolEpisode:
     """All that the memory gave, in order."""
     facts: list[Hit] = field(default_factory=list)
     """All that the source of knowledge gave."""
+
+    tools: ClassVar[tuple[Tool, ...]] = tuple(OFFERED.values())
+
+    def spelt(self, call: Call) -> str:
+        """The action that a call stands for; nothing for a call that is none."""
+        text = call.text(TEXT)
+        tags = [tag for tag, tool in OFFERED.items() if tool.name == call.name]
+        return written(Action(tags[0], text)) if tags and text else ""
 
     def equip(self, memory: Searchable) -> None:
         """Give the tool `<mem>` something to search."""

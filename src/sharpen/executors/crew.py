@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 from sharpen.core.errors import SharpenError
 from sharpen.executors.pool import process_context
@@ -33,19 +33,44 @@ class Ended(NamedTuple):
     """What went wrong, if anything did."""
 
 
-class Crew:
+class Crew(Protocol):
     """Runs functions in processes of their own, at most so many at a time; use as a context manager.
 
     Leaving the context ends whatever is still at work, in the middle.
     """
 
-    def __init__(self, workers: int, *, preload: Sequence[str] = ()) -> None:
-        """`preload` names modules that the fork server imports first, if it is not yet running."""
-        self._workers = workers
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    @property
+    def free(self) -> bool:
+        """Whether another piece of work can be started."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any piece of work is under way."""
+
+    def start(self, key: Any, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function, importable by name, in a new process; a SharpenError it raises is handed on."""
+
+    def wait(self) -> Ended:
+        """Wait until a piece of work ends."""
+
+
+class LocalCrew:
+    """A crew on this machine."""
+
+    def __init__(self, workers: int | None, *, preload: Sequence[str] = ()) -> None:
+        """As many workers as there are cores if None.
+
+        `preload` names modules that the fork server imports first, if it is not yet running.
+        """
+        self._workers = workers or _cores()
         self._context = process_context(preload)
         self._running: dict[Any, tuple[Any, Connection]] = {}
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> LocalCrew:
         if isinstance(self._context, ForkServerContext):
             ensure_running()
         return self
@@ -82,6 +107,10 @@ class Crew:
         process.join()
         with ours:
             return Ended(key, _told(ours, process.exitcode))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _told(ours: Connection, code: int) -> SharpenError | None:

@@ -11,19 +11,32 @@ import multiprocessing
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from sharpen.core.ahead import Begun
 from sharpen.executors.worker import Loss as Loss
 from sharpen.executors.worker import Lost as Lost
 from sharpen.executors.worker import Value as Value
-from sharpen.executors.worker import Worker
+from sharpen.executors.worker import Worker, lost_by
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+
+CHUNK = 16
+"""Items that travel together."""
+QUICK, MOST_GROWN = 0.02, 8
+"""Seconds for a chunk below which the next one is twice as large, and how much larger it may get."""
+FEW, NAP = 8, 0.001
+"""While every worker has more items than these before it, the owner sleeps for so many seconds at a time."""
+QUIET = 0.01
+"""Seconds without a result after which there is time for something else."""
 
 
 class JudgePool:
@@ -40,6 +53,11 @@ class JudgePool:
         """May grow until the first worker is started."""
         self._size = workers
         self._workers: list[Worker] = []
+        self._spares: list[Worker] = []
+        """Once workers had to be ended, others stand by: started while there is nothing else to do."""
+        self._lost_some = False
+        self._waiting: list[_Work[Any, Any]] = []
+        """Work that is not finished, in the order in which it is handed out."""
 
     def __enter__(self) -> JudgePool:
         return self
@@ -49,90 +67,161 @@ class JudgePool:
 
     def close(self) -> None:
         """End the workers, whatever they are doing; the pool starts new ones if it is used again."""
-        for worker in self._workers:
+        for worker in (*self._workers, *self._spares):
             worker.kill()
-        self._workers = []
+            if worker.places:
+                worker.work.put_back(worker.places)
+        self._workers, self._spares, self._waiting = [], [], []
 
     @property
     def processes(self) -> list[int]:
         """Numbers of the worker processes there are."""
-        return [worker.pid for worker in self._workers]
+        return [worker.pid for worker in (*self._workers, *self._spares)]
 
     def map(
-        self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int = 16
+        self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int = CHUNK
     ) -> list[Value[R] | Lost]:
         """Apply the function to every item, at most `deadline` seconds each; results in item order."""
-        work = _Work(function, items, deadline, chunk)
-        try:
+        return self.begin(function, items, deadline=deadline, chunk=chunk).results()
+
+    def begin(
+        self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int | None = None
+    ) -> Begun[Value[R] | Lost]:
+        """`map` in two halves: workers that are idle begin, and the caller asks for the results later.
+
+        By default all items are dealt out. Nobody looks after the workers in between: what is left of the
+        share of one that was ended waits until the pool is used again.
+        """
+        work = _Work(function, items, deadline, chunk or -(-len(items) // self._size) or 1)
+        self._waiting.append(work)
+        with self._closed_on_error():
+            self._look()
+            self._hand_out()
+        return Begun(partial(self._finish, work), partial(self._drop, work))
+
+    def _finish(self, work: _Work[Any, R]) -> list[Value[R] | Lost]:
+        self._waiting = [work, *(other for other in self._waiting if other is not work)]
+        with self._closed_on_error():
             while work.left:
-                self._hand_out(work)
-                self._collect(work)
-        except BaseException:
-            # What workers still do must not be taken for results of the next call.
-            self.close()
-            raise
+                self._hand_out()
+                self._collect()
+                if all(len(worker.places) > FEW for worker in self._workers):
+                    # Results of quick items are taken many at a time: waking up costs more than they do.
+                    time.sleep(NAP)
+        self._waiting.remove(work)
         return work.results
 
-    def _hand_out(self, work: _Work[A, R]) -> None:
+    def _drop(self, work: _Work[Any, Any]) -> None:
+        """Forget about work that was begun, and end the workers that are at it."""
+        self._waiting = [other for other in self._waiting if other is not work]
+        for worker in [worker for worker in self._workers if worker.places and worker.work is work]:
+            self._end(worker)
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """What workers still do must not be taken for results of the next call."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _hand_out(self) -> None:
         """Give every idle worker a chunk, as long as there are any."""
         idle = [worker for worker in self._workers if not worker.places]
-        while work.chunks and (idle or len(self._workers) < self._size):
-            worker = idle.pop() if idle else self._start()
-            places = work.chunks.popleft()
-            items = [work.items[place] for place in places]
-            try:
-                worker.give(work.function, items, list(places), work.deadline)
-            except OSError:
-                # It ended while it had nothing to do; nothing is lost.
-                work.chunks.appendleft(places)
-                self._end(worker)
+        for work in self._waiting:
+            while work.places and (idle or len(self._workers) < self._size):
+                worker = idle.pop() if idle else self._start()
+                self._give(worker, work)
 
-    def _collect(self, work: _Work[A, R]) -> None:
+    def _give(self, worker: Worker, work: _Work[Any, Any]) -> None:
+        places = work.taken()
+        items = [work.items[place] for place in places]
+        worker.work = work
+        try:
+            worker.give(work.function, items, places, work.deadline)
+        except OSError:
+            # It ended while it had nothing to do; nothing is lost.
+            work.put_back(places)
+            self._end(worker)
+
+    def _collect(self) -> None:
         """Take what comes in until the first deadline; end workers that are over theirs."""
         busy = {worker.connection: worker for worker in self._workers if worker.places}
-        first = min(worker.due for worker in busy.values())
-        for connection in wait(list(busy), timeout=max(0.0, first - time.monotonic())):
-            self._take(busy[connection], work)  # type: ignore[index]
+        left = max(0.0, min(worker.due for worker in busy.values()) - time.monotonic())
+        spare = self._lost_some and len(self._spares) < self._size
+        ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
+        for connection in ready:
+            self._drain(busy[connection])  # type: ignore[index]
+        if spare and not ready:
+            self._spares.append(self._new())
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.places]:
             if worker.due <= now and not worker.connection.poll():
-                self._give_up(worker, work, Lost(Loss.TIMEOUT))
+                self._give_up(worker, Lost(Loss.TIMEOUT))
 
-    def _take(self, worker: Worker, work: _Work[A, R]) -> None:
-        try:
-            found = worker.take()
-        except (EOFError, OSError):
-            self._give_up(worker, work, None)
+    def _look(self) -> None:
+        """Take what is there already."""
+        for worker in self._workers[:]:
+            self._drain(worker)
+
+    def _drain(self, worker: Worker) -> None:
+        """Take what a worker has sent."""
+        if not worker.places:
             return
-        if found is not None:
-            work.settle(*found)
+        while worker.places and worker.connection.poll():
+            try:
+                found = worker.take()
+            except (EOFError, OSError):
+                self._give_up(worker, None)
+                return
+            if found is not None:
+                worker.work.settle(*found)
+        if not worker.places:
+            worker.work.learn(time.monotonic() - worker.given)
 
-    def _give_up(self, worker: Worker, work: _Work[A, R], lost: Lost | None) -> None:
+    def _give_up(self, worker: Worker, lost: Lost | None) -> None:
         """End a worker; its running item is lost, the others of its chunk go to another one."""
         running, *rest = worker.places
-        status = self._end(worker)
-        work.settle(running, lost or Lost(Loss.CRASH, f"the worker process ended with status {status}"))
-        if rest:
-            work.chunks.appendleft(rest)
+        status, work = self._end(worker), worker.work
+        work.settle(running, lost or lost_by(status))
+        work.put_back(rest)
 
     def _start(self) -> Worker:
-        self._workers.append(Worker(process_context(self.preload)))
+        self._workers.append(self._spares.pop() if self._spares else self._new())
         return self._workers[-1]
 
+    def _new(self) -> Worker:
+        return Worker(process_context(self.preload))
+
     def _end(self, worker: Worker) -> int | None:
+        self._lost_some = True
         self._workers.remove(worker)
         return worker.kill()
 
 
 class _Work(Generic[A, R]):
-    """One call of `map`: what is still to be done, and what has come of the rest."""
+    """Items to be done: what is still to be done, and what has come of the rest."""
 
     def __init__(self, function: Callable[[A], R], items: Sequence[A], deadline: float, chunk: int) -> None:
         self.function, self.items, self.deadline = function, items, deadline
-        places = range(len(items))
-        self.chunks = deque(list(places[start : start + chunk]) for start in range(0, len(items), chunk))
+        self.places = deque(range(len(items)))
         self.left = len(items)
+        self._least = self._chunk = chunk
         self._results: list[Value[R] | Lost | None] = [None] * len(items)
+
+    def taken(self) -> list[int]:
+        """Places of the next items that travel together."""
+        return [self.places.popleft() for _ in range(min(self._chunk, len(self.places)))]
+
+    def put_back(self, places: Sequence[int]) -> None:
+        """These are to be done first."""
+        self.places.extendleft(reversed(places))
+
+    def learn(self, seconds: float) -> None:
+        """A chunk took so long: where that is next to nothing, more items travel together."""
+        grown = min(2 * self._chunk, MOST_GROWN * self._least)
+        self._chunk = grown if seconds < QUICK else self._least
 
     def settle(self, place: int, result: Value[R] | Lost) -> None:
         """Keep an item's result."""

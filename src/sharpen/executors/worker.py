@@ -25,6 +25,8 @@ DETAIL = 300
 """Most characters of an error message that are kept."""
 MEMORY = 4 << 30
 """Bytes of data a worker may hold before it gets a MemoryError."""
+GRACE = 2.0
+"""Seconds over its deadline after which a worker ends itself."""
 START_SECONDS = 60.0
 """How long a worker may take to start and to import what it is to do; no item's deadline runs meanwhile."""
 
@@ -64,9 +66,11 @@ class Worker:
         self.connection: Connection[Any, Any] = ours
         self.places: list[int] = []
         """Places of the items under way, that of the running one first."""
+        self.work: Any = None
+        """What the items belong to."""
         self.deadline = 0.0
-        self.due = 0.0
-        """When the running item must be done."""
+        self.given = self.due = 0.0
+        """When the chunk was handed over, and when the running item must be done."""
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
@@ -81,7 +85,8 @@ class Worker:
     ) -> None:
         """Hand over a chunk of items; OSError if the process is gone."""
         self.places, self.deadline = places, deadline
-        self.due = time.monotonic() + START_SECONDS + deadline
+        self.given = time.monotonic()
+        self.due = self.given + START_SECONDS + deadline
         self.connection.send((function, items, deadline))
 
     def take(self) -> tuple[int, Value[Any] | Lost] | None:
@@ -110,10 +115,19 @@ def _serve(connection: Connection[Any, Any]) -> None:
             function, items, deadline = connection.recv()
             connection.send(None)
             for item in items:
-                # The alarm ends a hung worker whose owner was killed.
-                with _alarm(2 * deadline + 5):
+                began = time.monotonic()
+                # The alarm ends a hung worker whose owner was killed, or does not look after it for a while.
+                with _alarm(deadline + GRACE):
                     result = _guarded(function, item)
-                connection.send(result)
+                late = time.monotonic() - began > deadline
+                connection.send(Lost(Loss.TIMEOUT) if late else result)
+
+
+def lost_by(status: int | None) -> Lost:
+    """Why an item has no value whose worker ended with a status."""
+    if hasattr(signal, "SIGALRM") and status == -signal.SIGALRM:
+        return Lost(Loss.TIMEOUT)
+    return Lost(Loss.CRASH, f"the worker process ended with status {status}")
 
 
 def _guarded(function: Callable[[A], R], item: A) -> Value[R] | Lost:

@@ -21,7 +21,7 @@ from sharpen.models.base import Model
 from sharpen.models.form import default_form
 from sharpen.models.source import open_model, priced
 from sharpen.monitors.leaks import split_notes
-from sharpen.tasks.source import load_tasks
+from sharpen.tasks.source import actor_of, load_tasks
 from sharpen.verifiers.check import prove_on
 from sharpen.verifiers.source import OpenVerifier, open_verifier
 
@@ -45,6 +45,14 @@ class Adaptable(Protocol):
     """A model whose weights can be changed through adapters."""
 
     lora_rank: int | None
+
+
+@runtime_checkable
+class Spreading(Protocol):
+    """A model whose weights learners can spread over several processes."""
+
+    def spread(self, processes: int) -> None:
+        """Over so many from now on; BadInput if there is no room for them."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ class Setup(Opened):
                 "control_samples": spec.control_samples,
                 "threads": self.threads,
                 "dtype": self.dtype,
+                **({"processes": spec.processes} if spec.processes > 1 else {}),
                 "sharpen code": code_fingerprint(),
                 "versions": dict(versions()),
             },
@@ -125,11 +134,13 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
     """Open everything a run needs; refuse anything that could not end well."""
     recipe, config = check_request(spec)
     opened = open_policy(spec, pool)
+    _check_actor(recipe, opened.tasks)
     if isinstance(opened.model, Priced):
         spec.budget.check(Usage(), Timing(dollars=opened.model.dollars))
     _check_needs(recipe, opened.model)
     large = getattr(opened.model, "parameters", 0) > _LARGE_MODEL
     lora_rank = _adapt(opened.model, spec.lora_rank, large=large)
+    _spread(opened.model, spec.processes)
     return Setup(
         **vars(opened),
         spec=spec,
@@ -140,6 +151,25 @@ def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
         threads=getattr(opened.model, "threads", None),
         dtype=getattr(opened.model, "dtype", None),
     )
+
+
+def actors_of(recipe: Recipe) -> tuple[str, ...]:
+    """Actors of tasks that the recipe can be run on: those it names, else its home's; any, if empty."""
+    home = recipe.home.request.get("task")
+    return recipe.acts or ((actor_of(str(home)),) if home else ())
+
+
+def _check_actor(recipe: Recipe, tasks: TaskSet) -> None:
+    """BadInput for tasks that are tried in a way that the recipe does not know."""
+    known = actors_of(recipe)
+    if known and tasks.actor not in known:
+        own = recipe.home.request.get("task")
+        raise BadInput(
+            "task",
+            tasks.name,
+            f"is for the actor {tasks.actor}, and recipe {recipe.name} knows {', '.join(known)}",
+            remedy=f"take its own, {own}, or one like it" if own else "take another task (`sharpen tasks`)",
+        )
 
 
 def _check_needs(recipe: Recipe, model: Model) -> None:
@@ -162,17 +192,23 @@ def _adapt(model: Model, wanted: int | None, *, large: bool) -> int:
     return rank
 
 
+def _spread(model: Model, processes: int) -> None:
+    """Tell a trainable model over how many processes learners spread it."""
+    if isinstance(model, Spreading):
+        model.spread(processes)
+    elif processes > 1:
+        raise BadInput("processes", processes, "nothing is trained here", remedy="leave it out")
+
+
 def open_policy(request: Request, pool: JudgePool) -> Opened:
     """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
     if not request.task:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
-    tasks = _tasks(request)
-    verifier = open_verifier(request.verifier or tasks.verifier, pool=pool)
-    held_back = open_verifier(request.held_back, pool=pool) if request.held_back else None
-    for each in filter(None, (verifier, held_back)):
-        prove_on(each, (*tasks.train, *tasks.val)).require()
+    tasks = tasks_of(request)
+    verifier = _proven(request.verifier or tasks.verifier, tasks, pool, "--verifier")
+    held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
-    form, tasks = _form(request, tasks)
+    form, tasks = form_of(request, tasks)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
@@ -184,7 +220,15 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
     )
 
 
-def _tasks(spec: Request) -> TaskSet:
+def _proven(spec: str, tasks: TaskSet, pool: JudgePool, option: str) -> OpenVerifier:
+    """The verifier that an option named, proven on the tasks."""
+    verifier = open_verifier(spec, pool=pool, option=option)
+    prove_on(verifier, (*tasks.train, *tasks.val)).require(option)
+    return verifier
+
+
+def tasks_of(spec: Request) -> TaskSet:
+    """The tasks, with those that become solved examples."""
     shots = _shot_count(spec)
     return load_tasks(
         spec.task,
@@ -202,7 +246,8 @@ def _shot_count(spec: Request) -> int:
     return default_form(spec.model).shots if spec.shots is None else spec.shots
 
 
-def _form(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+def form_of(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
+    """How questions are put, and the tasks that are left once some became solved examples."""
     count = _shot_count(spec)
     if count >= len(tasks.train):
         raise BadInput(

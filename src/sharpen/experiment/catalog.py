@@ -10,6 +10,7 @@ from sharpen.core.errors import Damaged
 from sharpen.core.recipe import Need, load_recipe, recipe_names
 from sharpen.core.records import Record
 from sharpen.core.task import Channel
+from sharpen.experiment.assemble import actors_of
 from sharpen.experiment.reproduce import Finding, Reproduction
 
 
@@ -22,6 +23,8 @@ class Listed(Record):
     improves: str
     sees: tuple[Channel, ...]
     needs: tuple[Need, ...]
+    acts: tuple[str, ...]
+    """Actors of tasks that it can be run on; of any, if empty."""
     verdict: Finding | None
     """What its reproduction found; None if there is no result file."""
     date: str | None
@@ -42,6 +45,7 @@ def _listed(name: str, summary: str, path: Path) -> Listed:
         improves=recipe.improves,
         sees=recipe.sees,
         needs=recipe.needs,
+        acts=actors_of(recipe),
         verdict=found.verdict if found else None,
         date=found.date if found else None,
     )

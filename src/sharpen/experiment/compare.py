@@ -19,6 +19,7 @@ from sharpen.core.engine import Listener
 from sharpen.core.errors import Busy, Mismatch, SharpenError
 from sharpen.core.recipe import Pick, load_recipe
 from sharpen.executors.crew import Crew
+from sharpen.executors.source import LOCAL, open_crew
 from sharpen.experiment import more_samples
 from sharpen.experiment.admission import admitted
 from sharpen.experiment.comparison import Comparison
@@ -68,25 +69,27 @@ def compare(
     plan: Plan,
     folder: Path,
     *,
-    jobs: int,
+    jobs: int | None,
     listening: Listening,
     heard: Callable[[Progress], None],
     command: str,
+    executor: str = LOCAL,
     preload: Sequence[str] = PRELOAD,
 ) -> Comparison:
     """Run what is missing of a comparison, and write `folder`/comparison.json whenever a seed is complete.
 
-    At most `jobs` runs go on at a time; `heard` is told of every run; `preload` names modules that are
-    imported once for all. What cannot run here is refused before any work. Raises SharpenError if a run
-    failed: those beside it are stopped, and nothing done is lost.
+    At most `jobs` runs go on at a time, as many as there are cores if None; `heard` is told of every run;
+    `executor` says where runs go on: local, ray, or ray:ADDRESS; `preload` names modules that processes on
+    this machine import once for all. What cannot run here is refused before any work. Raises SharpenError
+    if a run failed: those beside it are stopped, and nothing done is lost.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         _refuse_other_code(plan, folder)
         # The crew comes first, since its fork server is the one that everything here shares.
-        with Crew(jobs, preload=preload) as crew:
+        with open_crew(executor, jobs, preload=preload) as crew:
             new = [arm.name for arm in plan.arms if not _has_begun(plan, folder, arm.name)]
-            plan = admitted(plan, new, crew, folder / "logs") if new else plan
+            plan = admitted(plan, new, crew, folder.absolute() / "logs") if new else plan
             write_plan(plan, folder)
             _run_all(_Field(plan, folder), crew, listening, heard, command)
     return _written(_Field(plan, folder), command)
@@ -159,7 +162,7 @@ def _run_all(
             _written(field, command)
         for job in field.waiting():
             if crew.free and job.folder not in running:
-                crew.start(job.folder, _run, job.spec, job.folder, listening)
+                crew.start(job.folder, _run, job.spec, job.folder.absolute(), listening)
                 running[job.folder] = job
                 heard(Progress(job, False, field.done(), field.total))
         if not crew.busy:

@@ -85,7 +85,8 @@ class ArmResult(Record):
     """Score minus that of the best control, paired by seed and task; its level is the one at which the
     difference was tested, so it leaves zero out exactly if `standing` says so. None for controls."""
     p_value: float | None = None
-    """Of that difference, corrected for the number of methods; None for controls and for a single seed."""
+    """Of that difference, corrected for the number of methods and for the pairs being tested, too: at most
+    0.05 is a claim. None for controls and for a single seed."""
     standing: Standing | None = None
     """None for controls."""
     rank: int
@@ -109,7 +110,8 @@ class Pair(Record):
     delta: Interval
     """Paired by seed and task, at the level at which it was tested."""
     p_value: float | None
-    """Corrected for the number of pairs; None for a single seed."""
+    """Corrected for the number of pairs and for the differences to controls being tested, too: at most 0.05
+    is a claim. None for a single seed."""
     clear: bool
 
 
@@ -133,7 +135,7 @@ class Comparison(Record):
     conclusion: str
     """What may be said, in a sentence or two."""
     notes: tuple[str, ...]
-    """What to beware of when reading this."""
+    """The first says what every method got; the others, what to beware of when reading this."""
     hardware: Mapping[str, JsonValue]
     versions: Mapping[str, str]
     command: str

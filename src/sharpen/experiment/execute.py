@@ -25,6 +25,7 @@ from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.finished import RESULT, finished
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
 from sharpen.experiment.result import Result
@@ -47,19 +48,21 @@ def execute(
     """Run, or continue, the run in `folder` and write `folder`/result.json.
 
     With `fork`, a run of another identity in `folder` is left alone and a new one is made beside it.
-    With `repair`, stored files that are damaged are computed again. Model work that the run in `past` did
-    in the same way is taken over from it; that may be a run with other settings of the recipe.
+    With `repair`, stored files that are damaged are computed again. Model work that the run in `past`, or the
+    one that is forked, did in the same way is taken over from it: it may have other settings of the recipe.
     """
-    started = time.perf_counter()
+    started, asked = time.perf_counter(), folder
     _refuse_unusable(folder)
     old = read_manifest(folder)
     with open_pool(spec.executor) as pool:
+        if old and not repair and (result := finished(spec, folder, old, pool)):
+            return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
         journal = Journal(folder)
         try:
             engine = _engine(setup, journal, folder, listener, started, repair=repair)
-            engine.past = _past(past, manifest)
+            engine.past = _past(past or (asked if asked != folder else None), manifest)
             engine.step(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
             )
@@ -67,7 +70,7 @@ def execute(
             result = conclude(setup, engine, final, stopped_by)
         finally:
             journal.close()
-    path = folder / "result.json"
+    path = folder / RESULT
     if not _is_unchanged(path, result):
         write_atomic(path, result.model_dump_json(indent=1).encode() + b"\n")
     return result

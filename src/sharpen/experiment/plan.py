@@ -22,6 +22,8 @@ from sharpen.experiment.spec import Request, RunSpec
 FILE = "plan.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SEEDS = 2**31
+_TRIED = ("lock", "logs")
+"""What a comparison leaves in its folder that was refused before it began."""
 
 
 class ArmPlan(Record):
@@ -212,7 +214,7 @@ def read_plan(folder: Path) -> Plan | None:
     """The plan of the comparison in a folder; None if there is none."""
     path = folder / FILE
     if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(path.name not in _TRIED for path in folder.iterdir()):
             raise BadInput("out", str(folder), "holds other things", remedy="give a new or empty folder")
         return None
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -21,13 +22,14 @@ from sharpen.core.records import Record
 from sharpen.core.run import Run
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
-from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench
+from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, is_light
 from sharpen.core.verdict import Scored, Verdict
-from sharpen.curation.batch import Batch
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.spec import RunSpec
+from sharpen.models.base import Capability, Model
 from sharpen.models.scripted import ScriptedModel
+from sharpen.verifiers.source import OpenVerifier
 
 _PROBE_TASKS, _PROBE_SAMPLES = 8, 8
 _TRAIN_COST = 3
@@ -51,40 +53,105 @@ class Forecast(Record):
         shown += [(f"  {name}", str(value)) for name, value in settings.items()]
         shown += [(f"predicted {name}", f"{value:,}") for name, value in self.usage.model_dump().items()]
         rate = f"{self.tokens_per_second:,.0f} tokens/s measured on {_PROBE_TASKS * _PROBE_SAMPLES} samples"
-        return [*shown, ("predicted seconds", f"{self.seconds:,.0f} ({rate}); evaluation and controls extra")]
+        told = rate if self.tokens_per_second else "of a model, which is not there"
+        return [*shown, ("predicted seconds", f"{self.seconds:,.0f} ({told}); evaluation and controls extra")]
 
 
-def _made_up(tokens: int) -> ScriptedModel:
+class _MadeUpModel(ScriptedModel):
     """A model of which every response is another text of so many tokens; actors and worlds are real."""
-    return ScriptedModel(lambda prompt, seed: f"{seed}".ljust(tokens, ".")[:tokens], name="made-up")
+
+    eos_id = 0
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(lambda prompt, seed: f"{seed}".ljust(tokens, ".")[:tokens], name="made-up")
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """As anywhere."""
+        return self.encode(text)
+
+
+@runtime_checkable
+class _Painter(Protocol):
+    """The part of a painter that says what its pictures are like."""
+
+    size: int
+    steps: int
+
+
+class _MadeUpPainter:
+    """A painter of plain pictures."""
+
+    capabilities = frozenset({Capability.PICTURES})
+
+    def __init__(self, size: int, steps: int) -> None:
+        self.size, self.steps = size, steps
+
+    def load(self, weights: Path | None) -> None:
+        """Weights make no difference."""
+
+    def draw(self, captions: Sequence[str], seeds: Sequence[int]) -> list[Any]:
+        """One colour each."""
+        import numpy as np
+
+        return [np.full((self.size, self.size, 3), seed % 256, np.uint8) for seed in seeds]
+
+
+def _stand_in(model: Model, tokens: int) -> object:
+    """For a model that can do anything at all."""
+    if not model.capabilities:
+        return model
+    return _MadeUpPainter(model.size, model.steps) if isinstance(model, _Painter) else _MadeUpModel(tokens)
 
 
 class _MadeUpVerifier:
-    """Half of all attempts are right."""
+    """Half of all attempts are right; a verifier of whole attempts adds its evidence."""
 
     fingerprint = "made-up"
 
+    def __init__(self, real: OpenVerifier) -> None:
+        self._real = real
+
     def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Read) -> list[Verdict]:
-        return [Scored(value=float(seed_for(a.response, a.index) % 2)) for _, a in pairs]
+        """By chance."""
+        known: Sequence[Verdict] = self._real.judge(pairs, read) if self._real.sees_attempt else ()
+        found = [Scored(value=float(seed_for(a.task, a.response, a.index) % 2)) for _, a in pairs]
+        return [
+            one.model_copy(update={"evidence": verdict.evidence}) if isinstance(verdict, Scored) else one
+            for one, verdict in zip_longest(found, known)
+        ]
 
     def extract_many(self, responses: Sequence[str]) -> list[str | None]:
         return list(responses)
 
 
 def _count_only(updater: Updater, work: Workbench, policy: Policy, batch: Any) -> Updated:
-    """Stand-in for training: only counts the tokens."""
-    if not isinstance(batch, Batch):
-        return Updated(policy=policy)
-    tokens = sum(item.attempt.token_count for item in batch.items)
-    return Updated(policy=policy, usage=Usage(trained_tokens=tokens * _passes(updater, batch)))
+    """Stand-in for training: only counts the tokens of every attempt that the batch holds."""
+    if is_light(updater):
+        return updater.update(work, policy, batch)
+    attempts = list(_attempts_in(batch))
+    tokens = sum(attempt.token_count for attempt in attempts)
+    items = getattr(batch, "items", attempts)
+    return Updated(policy=policy, usage=Usage(trained_tokens=tokens * _passes(updater, len(items))))
 
 
-def _passes(updater: Updater, batch: Batch) -> int:
+def _attempts_in(data: object) -> Iterator[Attempt]:
+    match data:
+        case Attempt():
+            yield data
+        case Record():
+            for name in type(data).model_fields:
+                yield from _attempts_in(getattr(data, name))
+        case tuple() | list():
+            for item in data:
+                yield from _attempts_in(item)
+
+
+def _passes(updater: Updater, items: int) -> int:
     epochs = getattr(updater, "epochs", None)
     if epochs is not None:
         return int(epochs)
     seen = (getattr(updater, "steps", None) or 1) * getattr(updater, "batch_size", 1)
-    return max(1, round(seen / max(1, len(batch))))
+    return max(1, round(seen / max(1, items)))
 
 
 class Silent:
@@ -101,7 +168,7 @@ def predict(spec: RunSpec) -> Forecast:
     """Check the request, measure the sampling rate on a few tasks, and count what the recipe would use."""
     with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
         setup = assemble(spec, pool)
-        tokens, rate = _measure(setup, Path(folder))
+        tokens, rate = _measure(setup, Path(folder)) if setup.model.capabilities else (0.0, 0.0)
         usage = _walk(setup, Path(folder), round(tokens))
     work = usage.sampled_tokens + _TRAIN_COST * usage.trained_tokens
     return Forecast(
@@ -110,7 +177,7 @@ def predict(spec: RunSpec) -> Forecast:
         usage=usage,
         tokens_per_attempt=tokens,
         tokens_per_second=rate,
-        seconds=work / rate,
+        seconds=work / rate if rate else 0.0,
     )
 
 
@@ -127,7 +194,7 @@ def _measure(setup: Setup, folder: Path) -> tuple[float, float]:
 
 def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
     journal, store = Journal(folder), ArtifactStore(folder / "store")
-    models: dict[str, Any] = {POLICY_MODEL: _made_up(tokens)}
+    models: dict[str, Any] = {POLICY_MODEL: _stand_in(setup.model, tokens)}
     try:
         engine = Engine(
             recipe=setup.recipe.name,
@@ -135,9 +202,9 @@ def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
             journal=journal,
             store=store,
             actor=Cast(Stage(models, store, Stopwatch())),
-            verifier=_MadeUpVerifier(),
+            verifier=_MadeUpVerifier(setup.verifier),
             models=models,
-            opening=lambda spec: _made_up(tokens),
+            opening=lambda spec: _MadeUpModel(tokens),
             folder=folder,
             decoding=Decoding(max_tokens=max(tokens, setup.max_tokens)),
             listener=Silent(),

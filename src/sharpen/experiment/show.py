@@ -131,13 +131,21 @@ def judged_in(rows: Iterable[Row], store: ArtifactStore) -> Iterator[ShownAttemp
     for row in rows:
         if row.entry.verb in ("attempt", "judge"):
             chunks = made if row.entry.verb == "attempt" else judged
-            chunks[_stage(row.entry.key.rpartition("/")[0])].append(row.entry.blob)
-    for stage, blobs in made.items():
+            chunks[row.entry.key.rpartition("/")[0]].append(row.entry.blob)
+    for step, blobs in made.items():
         attempts: list[Attempt] = _joined(store, blobs, tuple[Attempt, ...])
-        verdicts: list[Verdict] = _joined(store, judged[stage], tuple[Verdict, ...])
+        verdicts: list[Verdict] = _joined(store, judged[judge_of(step)], tuple[Verdict, ...])
         known = verdicts if len(verdicts) == len(attempts) else [None] * len(attempts)
         for attempt, verdict in zip(attempts, known, strict=True):
-            yield ShownAttempt(step=stage, attempt=attempt, verdict=verdict)
+            yield ShownAttempt(step=_stage(step), attempt=attempt, verdict=verdict)
+
+
+def judge_of(step: str) -> str:
+    """The step that judges the attempts of a step: the one of the same count at the same place."""
+    place, _, verb = step.rpartition("/")
+    count = verb.partition("~")[2]
+    name = f"judge~{count}" if count else "judge"
+    return f"{place}/{name}" if place else name
 
 
 def _joined(store: ArtifactStore, blobs: Iterable[str], kind: Any) -> list[Any]:
@@ -170,6 +178,6 @@ def _trees(data: bytes) -> tuple[Tree, ...]:
 
 
 def _stage(step: str) -> str:
-    """The step without its verb, with the verb's count: pairs attempts and their verdicts."""
+    """A step of attempts as it is shown: where it is, and the how manieth it is there."""
     place, _, verb = step.rpartition("/")
     return f"{place}~{verb.partition('~')[2] or 1}"

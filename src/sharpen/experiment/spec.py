@@ -55,13 +55,16 @@ class Request(Record):
     forbid: tuple[Channel, ...] = ()
     """Information channels the recipe must not use."""
     executor: str = Field(default="local", exclude=True)
-    """Where judges run: local, ray, or ray:ADDRESS. No part of what a run is: its journal is the same."""
+    """Where judges run, or the runs of a comparison: local, ray, or ray:ADDRESS. No part of what a run is:
+    its journal is the same."""
     price: str = ""
     """Dollars per million tokens of an endpoint, `in=0.15,out=0.6`, for the meter and the budget."""
     threads: int | None = Field(default=None, ge=1)
     """Compute threads."""
     lora_rank: int | None = Field(default=None, ge=0)
     """Train an adapter of this rank; 0 trains the weights; unset, models above 50 M parameters get 16."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes, one GPU each, over which learners spread the weights."""
     dtype: str | None = None
     """Number type of the model."""
     chunk_rows: int | None = Field(default=None, ge=1)

@@ -196,7 +196,7 @@ def _average(points: Sequence[Point]) -> Point:
 
 
 def _notes(plan: Plan, arms: Sequence[ArmResult], seeds: int) -> list[str]:
-    """What to beware of."""
+    """What every method got, and what to beware of."""
     notes = [_rule(plan)]
     for arm in arms:
         if arm.share and max(arm.share.values()) < _UNDERUSED:
@@ -214,7 +214,8 @@ def _notes(plan: Plan, arms: Sequence[ArmResult], seeds: int) -> list[str]:
 
 def _rule(plan: Plan) -> str:
     limits = ", ".join(
-        f"{limit:g} {meter}" for meter, limit in plan.budget.model_dump(exclude_none=True).items()
+        f"{limit:,.10g} {meter.replace('_', ' ')}"
+        for meter, limit in plan.budget.model_dump(exclude_none=True).items()
     )
     if not limits:
         return "no budget was set: every method ran as long as its own settings say"

@@ -23,7 +23,7 @@ from sharpen.core.budget import Usage
 from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding, Policy, Style
-from sharpen.core.task import Message, Role, Task
+from sharpen.core.task import Message, Task
 from sharpen.models.base import Capability, Completion, Prompt
 from sharpen.models.loading import load_policy, render
 
@@ -185,7 +185,7 @@ _WAYS = {Way.WRITTEN: _written, Way.CHOICE: _chosen, Way.FORM: _filled_in}
 
 def _prompt(model: object, judge: Policy, dialogue: Sequence[Message], wanted: str) -> str:
     *head, last = dialogue
-    asked = Message(role=Role.USER, content=last.content + wanted)
+    asked = last.model_copy(update={"content": last.content + wanted})
     return render(model, judge, Task(messages=(*head, asked), answer=""))  # type: ignore[arg-type]
 
 

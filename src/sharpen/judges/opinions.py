@@ -20,6 +20,7 @@ from sharpen.core.task import Message, Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict, value_of
 from sharpen.curation.pairs import Pair, Pairs, Preferred
 from sharpen.judges.asking import Answer, Way, ask, quoted
+from sharpen.models.dialogue import Picture, Said, media_of
 
 YES, NO = "yes", "no"
 FIRST, SECOND, TIE = "A", "B", "tie"
@@ -50,15 +51,6 @@ class Opinion:
         rest = [value for name, value in sorted(vars(self).items()) if name not in ("judge", "against")]
         return digest([type(self).__name__, self.judge.version, *rest])
 
-    def about(self, task: Task, attempt: Attempt, question: str) -> tuple[Message, ...]:
-        """The dialogue that asks a question about a response."""
-        known = f"\nThe right answer:\n{quoted(task.answer)}" if self.reference else ""
-        if self.frame is Frame.DIALOGUE:
-            own = Message(role=Role.ASSISTANT, content=attempt.response)
-            return (*task.messages, own, Message(role=Role.USER, content=question + known))
-        shown = f"Question:\n{quoted(asked(task))}\nResponse:\n{quoted(attempt.response)}{known}\n{question}"
-        return (Message(role=Role.USER, content=shown),)
-
 
 def asked(task: Task) -> str:
     """What a task asks, with the dialogue before it."""
@@ -66,14 +58,43 @@ def asked(task: Task) -> str:
 
 
 @dataclass(frozen=True)
-class Pointwise(Opinion):
+class OfOne(Opinion):
+    """What judges of one response at a time have."""
+
+    pictures: bool = False
+    """Whether the judge sees the pictures among an attempt's files; only for models that see some."""
+
+    def about(
+        self, task: Task, attempt: Attempt, question: str, seen: Sequence[Picture] = ()
+    ) -> tuple[Message, ...]:
+        """The dialogue that asks a question about a response."""
+        known = f"\nThe right answer:\n{quoted(task.answer)}" if self.reference else ""
+        if self.frame is Frame.DIALOGUE:
+            own = Message(role=Role.ASSISTANT, content=attempt.response)
+            last = Said(role=Role.USER, content=question + known, pictures=tuple(seen))
+            return (*task.messages, own, last)
+        shown = f"Question:\n{quoted(asked(task))}\nResponse:\n{quoted(attempt.response)}{known}\n{question}"
+        return (Said(role=Role.USER, content=shown, pictures=tuple(seen)),)
+
+    def seen(self, judging: Judging, attempt: Attempt) -> list[Picture]:
+        """The pictures that the judge is shown of an attempt, by the names of their files."""
+        if not self.pictures:
+            return []
+        files = [judging.store.get(sha) for _, sha in sorted(attempt.files.items())]
+        return [Picture.of(data) for data in files if media_of(data)]
+
+
+@dataclass(frozen=True)
+class Pointwise(OfOne):
     """Is this response right? Worth the judge's probability of yes; 0 or 1 where it writes."""
 
     question: str = "Is the response right?"
 
     def judge_by(self, judging: Judging, pairs: Sequence[tuple[Task, Attempt]]) -> list[Verdict]:
         """One verdict per attempt, in order."""
-        dialogues = [self.about(task, attempt, self.question) for task, attempt in pairs]
+        dialogues = [
+            self.about(task, attempt, self.question, self.seen(judging, attempt)) for task, attempt in pairs
+        ]
         answers = ask(judging, self.judge, self.way, dialogues, (YES, NO))
         return [
             Scored(value=answer.shares.get(YES, 0.0), critique=answer.said)
@@ -102,7 +123,7 @@ class Criterion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rubric(Opinion):
+class Rubric(OfOne):
     """Points for each criterion, asked one by one; worth their weighted mean, from 0 to 1."""
 
     criteria: tuple[Criterion, ...] = (Criterion("right", "How far is the response right?"),)
@@ -113,8 +134,9 @@ class Rubric(Opinion):
         """One verdict per attempt, in order; the evidence has the worth by each criterion."""
         words = [str(number + 1) for number in range(self.points)]
         dialogues = [
-            self.about(task, attempt, f"{one.question} 1 is worst, {self.points} is best.")
+            self.about(task, attempt, f"{one.question} 1 is worst, {self.points} is best.", seen)
             for task, attempt in pairs
+            for seen in [self.seen(judging, attempt)]
             for one in self.criteria
         ]
         answers = iter(ask(judging, self.judge, self.way, dialogues, words))

@@ -9,7 +9,7 @@ from pathlib import Path
 from sharpen.core.errors import Damaged, Mismatch
 from sharpen.core.records import Record
 from sharpen.learners.optim import Moments
-from sharpen.models.hf_file import Contents, Facts, read_checked, save_tensors
+from sharpen.models.hf_file import Contents, Facts, read_checked, read_facts, save_tensors
 from sharpen.models.hf_weights import copy_into
 
 WEIGHT = "weight/"
@@ -55,11 +55,23 @@ class Checkpoint:
     def write(self, progress: Progress, moments: Moments) -> None:
         """Save weights, moments and progress."""
         began = time.monotonic()
-        tensors = {WEIGHT + name: value for name, value in moments.parameters.items()}
+        tensors = {WEIGHT + name: value for name, value in moments.local().items()}
         facts: Facts = {"job": self.job, "steps": moments.steps, "progress": progress.model_dump(mode="json")}
         save_tensors(self.path, {**tensors, **moments.tensors()}, facts)
         self._saved_step, self._saved_at = progress.step, time.monotonic()
         self._cost = self._saved_at - began
+
+    @property
+    def step(self) -> int:
+        """After how many steps it was written; 0 if there is none, or none that can be read."""
+        try:
+            return Progress.model_validate(read_facts(self.path)[0]["progress"]).step
+        except (Damaged, KeyError, ValueError):
+            return 0
+
+    def forget(self) -> None:
+        """Start over."""
+        self.path.unlink(missing_ok=True)
 
     def read(self, moments: Moments) -> Progress:
         """Put weights and moments in place and return the progress; a fresh one if there is no file.
@@ -75,7 +87,7 @@ class Checkpoint:
         except (KeyError, ValueError) as error:
             raise self._damaged() from error
         weights = {n.removeprefix(WEIGHT): t for n, t in tensors.items() if n.startswith(WEIGHT)}
-        copy_into(moments.parameters, weights, self.path)
+        copy_into(moments.local(), weights, self.path)
         self._saved_step = progress.step
         return progress
 

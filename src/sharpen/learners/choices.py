@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import exp, log
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -84,6 +85,8 @@ def read_choices(files: Mapping[str, bytes] | None, names: Sequence[str]) -> Cho
 
 class ChoiceGradient(Record):
     """Moves a policy's choices along the gradient of their advantages."""
+
+    light: ClassVar[bool] = True
 
     names: tuple[str, ...] = Field(min_length=1)
     """The choices."""

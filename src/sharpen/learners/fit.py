@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.records import digest
@@ -16,12 +16,17 @@ from sharpen.learners.batch import Batch, Example, units
 from sharpen.learners.checkpoint import Checkpoint
 from sharpen.learners.loss import token_loss
 from sharpen.learners.optim import Moments
-from sharpen.learners.packing import micro_batches, packs, shares
+from sharpen.learners.packing import Layout, micro_batches
+from sharpen.learners.packing import layout_of as layout_of
 from sharpen.learners.training import OPTIMIZER_FILE, WEIGHTS_FILE, Carry, Training, TrainReport
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_file import read_checked, read_facts, save_tensors
 from sharpen.models.hf_head import Head, mixed
+from sharpen.models.hf_recompute import LARGE, recomputing
 from sharpen.models.hf_weights import Lora
+
+if TYPE_CHECKING:
+    from sharpen.learners.spread import Among, Spread
 
 CHECKPOINT_FILE = "training.safetensors"
 UNPACKED = "this model mixes packed documents, so every row holds one document (slower, same result)"
@@ -64,8 +69,12 @@ class Fit:
         *,
         seed: int,
         scratch: Path,
+        among: Among | None = None,
     ) -> None:
-        """Check everything, put the start weights in place, and take up a checkpoint if there is one."""
+        """Check everything, put the start weights in place, and take up a checkpoint if there is one.
+
+        among: this process's place among those that train together.
+        """
         batch.check(model.context)
         _check(model, settings, optimizer_state)
         self.model = model
@@ -75,12 +84,17 @@ class Fit:
         start = model.weights.held
         lora = lora_of(settings)
         parameters = model.weights.begin(lora, seed=seed_for(seed, "adapter"))
+        self.layout = layout_of(model.head)
+        self.spread = _spread(model.head, among)
+        if self.spread is not None:
+            parameters = model.weights.parameters()
         self.moments = Moments(parameters, weight_decay=settings.weight_decay)
         carried = _carry(self.moments, optimizer_state)
         self.first_step = self.moments.steps
-        self.layout = layout_of(model.head)
         job = digest([settings, batch.fingerprint, seed, model.fingerprint, start, carried])
         self.checkpoint = Checkpoint(scratch / CHECKPOINT_FILE, job, settings.checkpoint_every)
+        if self.spread is not None and not self.spread.agree(self.checkpoint.step):
+            self.checkpoint.forget()
         self.progress = self.checkpoint.read(self.moments)
 
     def run(
@@ -88,26 +102,39 @@ class Fit:
     ) -> TrainReport:
         """Train to the end and write the results into `output`."""
         try:
-            while self.progress.step < self.order.steps:
-                should_stop()
-                self._advance()
-                progress(self.progress.step, self.order.steps, self.progress.losses[-1])
+            with recomputing(self.model.module, wanted=self.model.parameters >= LARGE):
+                while self.progress.step < self.order.steps:
+                    should_stop()
+                    self._advance()
+                    progress(self.progress.step, self.order.steps, self.progress.losses[-1])
         finally:
             self.moments.release()
-        self.model.weights.save(output / WEIGHTS_FILE)
+        self._save(output / WEIGHTS_FILE)
         if self.settings.optimizer is Carry.KEEP:
             save_tensors(output / OPTIMIZER_FILE, self.moments.tensors(), {"steps": self.moments.steps})
         return self._report()
+
+    def _save(self, path: Path) -> None:
+        if self.spread is None:
+            self.model.weights.save(path)
+        elif (whole := self.spread.gathered(self.moments.parameters)) is not None:
+            self.model.weights.save(path, whole)
 
     def _advance(self) -> None:
         began = time.perf_counter()
         loss, norm = self._step(self.order.at(self.progress.step))
         self.progress = self.progress.after(loss, norm, time.perf_counter() - began)
-        if self.checkpoint.due(self.progress.step) and self.progress.step < self.order.steps:
+        due = self.checkpoint.due(self.progress.step)
+        if self.spread is not None:
+            due = self.spread.any(due)
+        if due and self.progress.step < self.order.steps:
             self.checkpoint.write(self.progress, self.moments)
 
     def _step(self, examples: list[Example]) -> tuple[float, float]:
-        loss = gradients(self.model.head, self.settings, examples, self.layout)
+        if self.spread is None:
+            loss = gradients(self.model.head, self.settings, examples, self.layout)
+        else:
+            loss = self.spread.gradients(self.settings, examples, self.layout)
         norm = self.moments.clip(self.settings.clip)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise SharpenError(
@@ -139,18 +166,12 @@ class Fit:
         )
 
 
-class Layout(NamedTuple):
-    """How documents may be put together for a model."""
+def _spread(head: Head, among: Among | None) -> Spread | None:
+    if among is None:
+        return None
+    from sharpen.learners.spread import Spread
 
-    packed: bool
-    """Several to a row."""
-    shared: int
-    """Those of up to so many tokens may share a prompt."""
-
-
-def layout_of(head: Head) -> Layout:
-    """What the model at hand was found to bear."""
-    return Layout(packs(head), shares(head))
+    return Spread(head, among)
 
 
 def gradients(head: Head, settings: Training, examples: Sequence[Example], layout: Layout) -> float:

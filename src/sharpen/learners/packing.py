@@ -247,3 +247,17 @@ def shares(head: Head) -> int:
     return min(
         MOST_SHARED, getattr(head.module.config.get_text_config(), "sliding_window", None) or MOST_SHARED
     )
+
+
+class Layout(NamedTuple):
+    """How documents may be put together for a model."""
+
+    packed: bool
+    """Several to a row."""
+    shared: int
+    """Those of up to so many tokens may share a prompt."""
+
+
+def layout_of(head: Head) -> Layout:
+    """What the model at hand was found to bear."""
+    return Layout(packs(head), shares(head))

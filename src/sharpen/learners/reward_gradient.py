@@ -59,7 +59,9 @@ class RewardGradient(Record):
         return digest(["reward gradient", self])
 
     def update(self, work: Workbench, policy: Policy, batch: Rewarded) -> Updated:
-        """The policy with weights whose pictures score higher."""
+        """The policy with weights whose pictures score higher; unchanged if there is nothing to follow."""
+        if not batch.rewards:
+            return Updated(policy=policy, report={"steps": 0, "skipped": "nothing to follow"})
         import torch
 
         from sharpen.models.captions import word_ids

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -74,6 +75,8 @@ def _words(text: str) -> list[str]:
 
 class ModelWriter(Record):
     """Asks a model for the files of the changed skill; reads its reply with limits and runs none of it."""
+
+    light: ClassVar[bool] = True
 
     writer: Policy
     """From `run.helper(...)`."""

@@ -274,6 +274,20 @@ def train(
     Raises BadInput for a batch with nothing to learn, Mismatch for a checkpoint of another training, Damaged
     for a broken one, SharpenError if the loss stops being finite.
     """
+    if model.processes > 1:
+        from sharpen.learners.gang import train_together
+
+        return train_together(
+            model,
+            settings,
+            batch,
+            start_weights=start_weights,
+            seed=seed,
+            scratch=scratch,
+            output=output,
+            progress=progress,
+            should_stop=should_stop,
+        )
     from sharpen.learners.fit import Fit
 
     fit = Fit(model, settings, batch, start_weights, optimizer_state, seed=seed, scratch=scratch)

@@ -7,20 +7,19 @@ temperature and top_p; `?sampling=true` sends them to older ones.
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 
 from pydantic import BaseModel, JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.errors import Unavailable
 from sharpen.core.task import Role
 from sharpen.models.base import Capability
-from sharpen.models.endpoint import Address, Endpoint, Request, Trouble, cut_off
+from sharpen.models.client_wire import Client, ClientWire
+from sharpen.models.dialogue import Call, Said, spoken
+from sharpen.models.endpoint import Address, Endpoint, Request, able, cut_off
 from sharpen.models.replies import Reply
 
 OFFICIAL = "https://api.anthropic.com"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
-_PROBE_SECONDS = 10.0
 
 
 class _Usage(BaseModel):
@@ -33,6 +32,9 @@ class _Usage(BaseModel):
 class _Block(BaseModel):
     type: str
     text: str = ""
+    id: str = ""
+    name: str = ""
+    input: dict[str, JsonValue] | None = None
 
 
 class _Answer(BaseModel):
@@ -59,35 +61,12 @@ def open_anthropic(written: str, *, probe: bool = True) -> Endpoint:
     return endpoint
 
 
-class AnthropicWire:
+class AnthropicWire(ClientWire):
     """The Messages protocol."""
 
     def __init__(self, address: Address) -> None:
         """Nothing is asked yet; Unavailable without the client, or without a key where one is needed."""
-        if find_spec("anthropic") is None:
-            raise Unavailable(
-                "the package anthropic is not installed", remedy="pip install 'sharpen[anthropic]'"
-            )
-        import anthropic
-
-        from sharpen.models.http_wire import Deadline
-
-        key = os.environ.get(KEY_VARIABLE)
-        if key is None and address.url == OFFICIAL:
-            raise Unavailable(f"{KEY_VARIABLE} is not set", remedy=f"export {KEY_VARIABLE}=...")
-        self._address, self._options = address, address.options
-        self._client = anthropic.Anthropic(
-            api_key=key or "none",
-            base_url=address.url,
-            timeout=self._options.timeout,
-            max_retries=0,
-            http_client=anthropic.DefaultHttpxClient(event_hooks=Deadline(self._options.timeout).hooks),
-        )
-
-    @property
-    def name(self) -> str:
-        """What the user called it."""
-        return f"anthropic:{self._address.model}@{self._address.url}"
+        super().__init__(Client("anthropic", "Anthropic", KEY_VARIABLE, OFFICIAL, "/v1/models"), address)
 
     @property
     def identity(self) -> JsonValue:
@@ -96,35 +75,12 @@ class AnthropicWire:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """JSON schemas, where the user says so."""
-        return frozenset({Capability.SCHEMA} if self._options.json_schema else ())
-
-    def probe(self) -> None:
-        """Ask for the list of models."""
-        import anthropic
-        import httpx2
-
-        from sharpen.models.http_wire import failures
-
-        impatient = self._client.with_options(timeout=_PROBE_SECONDS, max_retries=1)
-        try:
-            with failures(anthropic, self.name, _PROBE_SECONDS, KEY_VARIABLE):
-                impatient.get("/v1/models", cast_to=httpx2.Response)
-        except Trouble as trouble:
-            raise Unavailable(f"{self.name} {trouble.what}", remedy=trouble.remedy) from trouble
+        """What the user says."""
+        return able(self._options)
 
     def ask(self, request: Request) -> Reply:
         """One reply."""
-        import anthropic
-        import httpx2
-
-        from sharpen.models.http_wire import failures, parsed
-
-        body = self._body(request)
-        with failures(anthropic, self.name, self._options.timeout, KEY_VARIABLE):
-            answer = parsed(
-                self._client.post("/v1/messages", cast_to=httpx2.Response, body=body).content, _Answer
-            )
+        answer = self.post("/v1/messages", self._body(request), _Answer)
         usage = answer.usage
         read = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
         reply = Reply(
@@ -132,20 +88,28 @@ class AnthropicWire:
             prompt_tokens=usage.input_tokens + read,
             tokens=usage.output_tokens,
             stop=_STOPS.get(answer.stop_reason or "", Stop.END),
+            calls=tuple(
+                Call(name=block.name, arguments=block.input, id=block.id)
+                for block in answer.content
+                if block.type == "tool_use"
+            ),
         )
         return cut_off(reply, request.decoding.stop)
 
     def _body(self, request: Request) -> dict[str, JsonValue]:
-        decoding, messages = request.decoding, request.messages
+        decoding, (system, messages) = request.decoding, spoken(request.messages)
         body: dict[str, JsonValue] = {
             "model": self._address.model,
             "max_tokens": decoding.max_tokens,
-            "messages": [
-                {"role": m.role.value, "content": m.content} for m in messages if m.role is not Role.SYSTEM
-            ],
+            "messages": [_message(message) for message in messages],
         }
-        if system := "\n\n".join(m.content for m in messages if m.role is Role.SYSTEM):
+        if system:
             body["system"] = system
+        if request.prompt.tools:
+            body["tools"] = [
+                {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)}
+                for t in request.prompt.tools
+            ]
         if self._options.sampling:
             body |= {"temperature": decoding.temperature, "top_p": decoding.top_p}
         # A stop text of white space alone is refused by the protocol; `cut_off` sees to it.
@@ -154,3 +118,26 @@ class AnthropicWire:
         if request.prompt.schema:
             body["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.prompt.schema)}}
         return body
+
+
+def _message(message: Said) -> JsonValue:
+    """A message of the protocol, which knows the roles of user and assistant alone."""
+    role = Role.ASSISTANT if message.role is Role.ASSISTANT else Role.USER
+    return {"role": role.value, "content": _content(message)}
+
+
+def _content(message: Said) -> JsonValue:
+    """Words alone as they are, anything else in blocks; a block of no words is refused by the protocol."""
+    if message.answers:
+        return [{"type": "tool_result", "tool_use_id": message.answers, "content": message.content}]
+    blocks: list[JsonValue] = [
+        {"type": "image", "source": {"type": "base64", "media_type": one.media.value, "data": one.data}}
+        for one in message.pictures
+    ]
+    if message.content and (message.pictures or message.calls):
+        blocks.append({"type": "text", "text": message.content})
+    blocks += [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments or {})}
+        for call in message.calls
+    ]
+    return blocks or message.content

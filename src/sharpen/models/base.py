@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
 from sharpen.core.policy import Decoding as Decoding
+from sharpen.models.dialogue import Call, Tool
 
 
 class Capability(StrEnum):
@@ -24,6 +25,10 @@ class Capability(StrEnum):
     """The weights are here and a learner can change them."""
     SCHEMA = "schema"
     """A reply can be held to a JSON schema."""
+    TOOLS = "tools"
+    """It can be offered functions, and says what it calls in a form of its own."""
+    IMAGES = "images"
+    """It sees pictures that stand in a dialogue."""
     PICTURES = "pictures"
     """It draws pictures for captions, and learners of pictures can change it; it writes no text."""
 
@@ -49,6 +54,8 @@ class Prompt(NamedTuple):
     """Exact tokens to continue, in place of the text; only for models whose tokens are at hand."""
     schema: Mapping[str, JsonValue] | None = None
     """JSON schema that the reply must fit; only for models that can be held to one."""
+    tools: tuple[Tool, ...] = ()
+    """Functions that it may call; only for models that can be offered some."""
 
 
 class Completion(NamedTuple):
@@ -58,6 +65,8 @@ class Completion(NamedTuple):
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None
     stop: Stop
+    calls: tuple[Call, ...] = ()
+    """Functions that it calls, of those that it was offered."""
 
 
 class Completions(NamedTuple):

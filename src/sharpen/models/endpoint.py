@@ -12,7 +12,6 @@ wrong. If more than a few of one call fail, the endpoint is held to be down, and
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +26,13 @@ from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Stop
 from sharpen.core.errors import BadInput, Unavailable
+from sharpen.core.policy import PromptForm, Style
 from sharpen.core.records import Record, digest
 from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability, Completion, Completions, Decoding, Prompt
+from sharpen.models.dialogue import PICTURES, Said, read, written
 from sharpen.models.replies import Reply, ReplyCache
 from sharpen.models.throttle import RetryBudget, Throttle
 
@@ -45,6 +46,12 @@ MOST_BYTES = 16 << 20
 LONGEST_WAIT = 60.0
 """Seconds before a further try, whatever the endpoint asks for."""
 _FIRST_WAIT = 0.25
+_REMEDIES = {
+    Capability.PREFIX: "route=completions",
+    Capability.SCHEMA: "json_schema=true",
+    Capability.TOOLS: "tools=true",
+    Capability.IMAGES: "images=true",
+}
 
 
 class Route(StrEnum):
@@ -77,6 +84,10 @@ class Options(Record):
     """Send temperature, top_p and seed, which some models refuse; else they draw as they please."""
     json_schema: bool = False
     """The endpoint can be held to a JSON schema: judges then choose among words instead of writing them."""
+    tools: bool = False
+    """The endpoint takes functions: environments with tools then offer them as such."""
+    images: bool = False
+    """The endpoint sees pictures in a dialogue."""
     input_price: Annotated[float, Field(ge=0)] | None = None
     """Dollars per million prompt tokens."""
     output_price: Annotated[float, Field(ge=0)] | None = None
@@ -107,12 +118,12 @@ class Request(NamedTuple):
     decoding: Decoding
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[Said]:
         """The dialogue that the prompt text stands for."""
         text = self.prompt.text
         if not text.startswith(CHAT_MARK):
-            return [Message(role=Role.USER, content=text)]
-        return [Message.model_validate(one) for one in json.loads(text.removeprefix(CHAT_MARK))]
+            return [Said(role=Role.USER, content=text)]
+        return read(text.removeprefix(CHAT_MARK))
 
 
 class Trouble(Exception):
@@ -197,6 +208,11 @@ class Endpoint:
         return self.wire.capabilities
 
     @property
+    def form(self) -> PromptForm:
+        """Dialogues, but for a route that continues text."""
+        return PromptForm(style=Style.PLAIN if self._options.route is Route.COMPLETIONS else Style.CHAT)
+
+    @property
     def spent(self) -> Spent:
         """Requests and tokens so far, and dollars if the prices are known."""
         spent = self._spent._replace(retries=self._budget.used)
@@ -217,8 +233,8 @@ class Endpoint:
         self.wire.probe()
 
     def chat(self, messages: Sequence[Message]) -> str:
-        """Messages as a prompt text, which `sample` turns back into messages."""
-        return CHAT_MARK + json.dumps([{"role": m.role.value, "content": m.content} for m in messages])
+        """Messages as a prompt text, which `sample` turns back into messages; see sharpen.models.dialogue."""
+        return CHAT_MARK + written(messages)
 
     def sample(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Completions]:
         """One request per seed, several at a time; results in the order of prompts and seeds."""
@@ -237,15 +253,16 @@ class Endpoint:
         wanted = {
             Capability.PREFIX: any(prompt.prefix for prompt in prompts),
             Capability.SCHEMA: any(prompt.schema for prompt in prompts),
+            Capability.TOOLS: any(prompt.tools for prompt in prompts),
+            Capability.IMAGES: any(PICTURES in prompt.text and _sees(prompt) for prompt in prompts),
         }
-        remedies = {Capability.PREFIX: "add ?route=completions", Capability.SCHEMA: "add ?json_schema=true"}
         for capability, asked in wanted.items():
             if asked and capability not in self.capabilities:
                 raise BadInput(
                     capability.value,
                     self.name,
                     "the endpoint is not said to do this",
-                    remedy=remedies[capability],
+                    remedy=f"add ?{_REMEDIES[capability]}",
                 )
 
     def logprobs(self, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[tuple[float, ...]]:
@@ -304,7 +321,9 @@ class Endpoint:
             return trouble
 
     def _key(self, job: Request) -> str:
-        asked = [job.prompt.text, job.prompt.prefix, job.prompt.schema, job.seed % SEED_RANGE]
+        prompt = job.prompt
+        asked: list[object] = [prompt.text, prompt.prefix, prompt.schema, job.seed % SEED_RANGE]
+        asked += [prompt.tools] if prompt.tools else []
         return digest([self.wire.identity, asked, list(job.decoding), self._options.logprobs])
 
     def _meter(self, **more: int) -> None:
@@ -334,10 +353,25 @@ def cut_off(reply: Reply, stops: Sequence[str]) -> Reply:
     return reply.model_copy(update={"text": reply.text[: min(places)], "stop": Stop.STOP_TEXT})
 
 
+def _sees(prompt: Prompt) -> bool:
+    """Whether pictures stand in the dialogue."""
+    return any(message.pictures for message in Request(prompt, 0, Decoding()).messages)
+
+
+def able(options: Options) -> frozenset[Capability]:
+    """What an endpoint for dialogues can do beyond sampling, as the user says."""
+    told = {
+        Capability.SCHEMA: options.json_schema,
+        Capability.TOOLS: options.tools,
+        Capability.IMAGES: options.images,
+    }
+    return frozenset(capability for capability, can in told.items() if can)
+
+
 def _completions(replies: Sequence[Reply]) -> Completions:
     longest = max((reply.prompt_tokens for reply in replies), default=0)
     samples = [
-        Completion(reply.text, (HIDDEN_TOKEN,) * reply.tokens, reply.logprobs, reply.stop)
+        Completion(reply.text, (HIDDEN_TOKEN,) * reply.tokens, reply.logprobs, reply.stop, reply.calls)
         for reply in replies
     ]
     return Completions((HIDDEN_TOKEN,) * longest, tuple(samples))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -14,7 +13,9 @@ from sharpen.core.attempt import Stop
 from sharpen.core.errors import Unavailable
 from sharpen.core.task import Role
 from sharpen.models.base import Capability
-from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Request, Trouble, cut_off
+from sharpen.models.client_wire import key_for, require
+from sharpen.models.dialogue import Call, Said, Tool, called, spoken
+from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Request, Trouble, able, cut_off
 from sharpen.models.replies import Reply
 
 if TYPE_CHECKING:
@@ -41,24 +42,19 @@ class GeminiWire:
 
     def __init__(self, address: Address) -> None:
         """Nothing is asked yet; Unavailable without the client, or without a key where one is needed."""
-        if find_spec("google") is None or find_spec("google.genai") is None:
-            raise Unavailable(
-                "the package google-genai is not installed", remedy="pip install 'sharpen[gemini]'"
-            )
+        require("google.genai", "google-genai", "gemini")
         import httpx2
         from google import genai
         from google.genai import types
 
         from sharpen.models.http_wire import Deadline
 
-        key = os.environ.get(KEY_VARIABLE)
-        if key is None and address.url == OFFICIAL:
-            raise Unavailable(f"{KEY_VARIABLE} is not set", remedy=f"export {KEY_VARIABLE}=...")
+        key = key_for(address, official=OFFICIAL, variable=KEY_VARIABLE)
         self._address, self._options = address, address.options
         seconds = self._options.timeout
         http = httpx2.Client(timeout=seconds, event_hooks=Deadline(seconds).hooks, follow_redirects=True)
         options = types.HttpOptions(base_url=address.url, timeout=int(seconds * 1000), httpx_client=http)
-        self._client = genai.Client(api_key=key or "none", http_options=options)
+        self._client = genai.Client(api_key=key, http_options=options)
 
     @property
     def name(self) -> str:
@@ -72,8 +68,8 @@ class GeminiWire:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """JSON schemas, where the user says so."""
-        return frozenset({Capability.SCHEMA} if self._options.json_schema else ())
+        """What the user says."""
+        return able(self._options)
 
     def probe(self) -> None:
         """Ask what the model is."""
@@ -95,7 +91,7 @@ class GeminiWire:
         from google.genai import types
 
         decoding, sampling = request.decoding, self._options.sampling is not False
-        system = "\n\n".join(m.content for m in request.messages if m.role is Role.SYSTEM)
+        system, _ = spoken(request.messages)
         return types.GenerateContentConfig(
             system_instruction=system or None,
             temperature=decoding.temperature if sampling else None,
@@ -105,6 +101,7 @@ class GeminiWire:
             stop_sequences=list(decoding.stop) or None,
             response_mime_type="application/json" if request.prompt.schema else None,
             response_json_schema=dict(request.prompt.schema) if request.prompt.schema else None,
+            tools=[*_tools(request.prompt.tools)] or None,
         )
 
     @contextmanager
@@ -130,17 +127,65 @@ class GeminiWire:
             raise broken() from error
 
 
+def _tools(tools: Sequence[Tool]) -> list[types.Tool]:
+    from google.genai import types
+
+    offered = [
+        types.FunctionDeclaration(
+            name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters)
+        )
+        for tool in tools
+    ]
+    return [types.Tool(function_declarations=offered)] if offered else []
+
+
 def _contents(request: Request) -> list[types.Content]:
     from google.genai import types
 
+    _, messages = spoken(request.messages)
     return [
         types.Content(
-            role="model" if message.role is Role.ASSISTANT else "user",
-            parts=[types.Part(text=message.content)],
+            role="model" if message.role is Role.ASSISTANT else "user", parts=_parts(message, messages)
         )
-        for message in request.messages
-        if message.role is not Role.SYSTEM
+        for message in messages
     ]
+
+
+def _parts(message: Said, dialogue: Sequence[Said]) -> list[types.Part]:
+    """Pictures, words, calls; the result of a call goes by its name."""
+    from google.genai import types
+
+    if message.answers:
+        name, result = called(dialogue, message.answers), {"result": message.content}
+        answer = types.FunctionResponse(id=message.answers, name=name, response=result)
+        return [types.Part(function_response=answer)]
+    seen = [
+        types.Part(inline_data=types.Blob(data=picture.bytes, mime_type=picture.media.value))
+        for picture in message.pictures
+    ]
+    calls = [
+        types.Part(
+            function_call=types.FunctionCall(id=call.id, name=call.name, args=dict(call.arguments or {})),
+            thought_signature=b64decode(call.seal) if call.seal else None,
+        )
+        for call in message.calls
+    ]
+    words = [types.Part(text=message.content)] if message.content or not (seen or calls) else []
+    return [*seen, *words, *calls]
+
+
+def _calls(parts: Sequence[types.Part]) -> tuple[Call, ...]:
+    """The functions that are called; the protocol need not tell calls apart, so their places do."""
+    return tuple(
+        Call(
+            name=part.function_call.name or "",
+            arguments=part.function_call.args,
+            id=part.function_call.id or f"{part.function_call.name}-{place}",
+            seal=b64encode(part.thought_signature).decode() if part.thought_signature else "",
+        )
+        for place, part in enumerate(parts)
+        if part.function_call
+    )
 
 
 def _reply(answer: types.GenerateContentResponse) -> Reply:
@@ -158,4 +203,5 @@ def _reply(answer: types.GenerateContentResponse) -> Reply:
         prompt_tokens=(usage.prompt_token_count or 0) if usage else 0,
         tokens=thoughts + ((usage.candidates_token_count or 0) if usage else 0),
         stop=_ENDS.get(reason, Stop.FAILED),
+        calls=_calls(parts),
     )

@@ -41,6 +41,8 @@ class HFModel:
         self.threads = torch.get_num_threads()
         self.lora_rank: int | None = None
         """Rank of the adapters that learners train; none means the weights themselves."""
+        self.processes = 1
+        """Processes, one GPU each, over which learners spread the weights; see `spread`."""
         self.parameters = sum(parameter.numel() for parameter in module.parameters())
         self.hear: Hear | None = None
         """Hears every token as it is drawn, if it is set; for servers that stream."""
@@ -78,6 +80,13 @@ class HFModel:
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         module = read_module(folder, DTYPES[dtype], place)
         return cls(folder, module, read_tokenizer(folder), name=name)
+
+    def spread(self, processes: int) -> None:
+        """Let learners spread the weights over so many processes; BadInput for more than there are GPUs."""
+        gpus = torch.cuda.device_count() if self.module.device.type == "cuda" else processes
+        if processes > gpus:
+            raise BadInput("processes", processes, f"there are {gpus} GPUs", remedy="ask for one each")
+        self.processes = processes
 
     def sample_in_int8(self) -> None:
         """Sample from rounded weights from now on, as long as they are close enough to the model's own.

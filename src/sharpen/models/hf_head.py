@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from sharpen.models.hf_fused import Kernel, installed, proven
+
 SCORED_TOKENS = 8192
 LOGITS_AT_ONCE = 1 << 24
 """Elements of a float32 logits block that are held at once (64 MiB)."""
@@ -48,8 +50,27 @@ class Head:
 
     def _head(self, features: Tensor) -> Tensor:
         logits = _tensor(self.module.get_output_embeddings()(features))
-        cap = getattr(self.module.config, "final_logit_softcapping", None)
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+    @property
+    def _cap(self) -> float | None:
+        return getattr(self.module.config, "final_logit_softcapping", None)
+
+    def fused(self, features: Tensor, targets: Tensor) -> Tensor | None:
+        """Log-probabilities [n] of targets [n] by a kernel that holds no logits; None where there is none."""
+        if self._kernel is None:
+            return None
+        return self._kernel(features, self.module.get_output_embeddings().weight, targets, self._cap)
+
+    @cached_property
+    def _kernel(self) -> Kernel | None:
+        """The kernel that is installed, if it has been found to give what logits give."""
+        output = self.module.get_output_embeddings()
+        kernel = installed(self.module.device)
+        plain_head = isinstance(output, torch.nn.Linear) and output.bias is None
+        if kernel is None or not (self.splits and plain_head):
+            return None
+        return kernel if proven(kernel, output.weight, self._cap) else None
 
     @property
     def vocabulary(self) -> int:

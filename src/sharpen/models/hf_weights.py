@@ -134,11 +134,14 @@ class Weights:
                 remedy="start from the base, or train the full set",
             )
 
-    def save(self, path: Path) -> str:
-        """Write the trained weights; the module then counts as holding that file. Returns its digest."""
+    def save(self, path: Path, values: Mapping[str, Tensor] | None = None) -> str:
+        """Write the trained weights; the module then counts as holding that file. Returns its digest.
+
+        values: the weights by name, where the module does not hold them whole.
+        """
         content = Content.FULL if self._adapter is None else Content.ADAPTER
         header = Header(content=content, base=self._fingerprint(), lora=self.lora)
-        self._held = save_tensors(path, self.parameters(), header.model_dump(mode="json"))
+        self._held = save_tensors(path, values or self.parameters(), header.model_dump(mode="json"))
         return self._held
 
     def parameters(self) -> dict[str, Parameter]:

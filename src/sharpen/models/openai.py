@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.util import find_spec
-from typing import TypeVar
 
 from pydantic import BaseModel, Field, JsonValue
 
 from sharpen.core.attempt import Stop
 from sharpen.core.errors import Unavailable
+from sharpen.core.task import Role
 from sharpen.models.base import Capability
+from sharpen.models.client_wire import Client, ClientWire
+from sharpen.models.dialogue import Call, Said, read_arguments
 from sharpen.models.endpoint import HIDDEN_TOKEN as HIDDEN_TOKEN
-from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Options, Request, Route, Trouble
+from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Options, Request, Route, able
 from sharpen.models.replies import Reply
 
 OFFICIAL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-_PROBE_SECONDS = 10.0
 _FILTERED = "content_filter"
 
 
@@ -36,9 +36,27 @@ class _ChatLogprobs(BaseModel):
     content: list[_Token] | None = None
 
 
+class _Function(BaseModel):
+    name: str
+    arguments: str = ""
+
+
+class _ToolCall(BaseModel):
+    id: str = ""
+    function: _Function
+
+
 class _ChatMessage(BaseModel):
     content: str | None = None
     refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(
+            Call(name=one.function.name, arguments=read_arguments(one.function.arguments or "{}"), id=one.id)
+            for one in self.tool_calls or ()
+        )
 
 
 class _ChatChoice(BaseModel):
@@ -67,9 +85,6 @@ class _TextAnswer(BaseModel):
     usage: _Usage = _Usage()
 
 
-A = TypeVar("A", bound=BaseModel)
-
-
 def open_openai(written: str, *, probe: bool = True) -> OpenAIModel:
     """Open `NAME@URL?options`, or `NAME` at the official endpoint; `probe` asks whether anybody answers."""
     official = os.environ.get("OPENAI_BASE_URL") or OFFICIAL
@@ -89,33 +104,12 @@ class OpenAIModel(Endpoint):
         super().__init__(OpenAIWire(Address(model, url, chosen)), chosen)
 
 
-class OpenAIWire:
+class OpenAIWire(ClientWire):
     """The protocol of OpenAI, by its official client."""
 
     def __init__(self, address: Address) -> None:
         """Nothing is asked yet; Unavailable without the client, or without a key where one is needed."""
-        if find_spec("openai") is None:
-            raise Unavailable("the package openai is not installed", remedy="pip install 'sharpen[openai]'")
-        import openai
-
-        from sharpen.models.http_wire import Deadline
-
-        key = os.environ.get(KEY_VARIABLE)
-        if key is None and address.url == OFFICIAL:
-            raise Unavailable(f"{KEY_VARIABLE} is not set", remedy=f"export {KEY_VARIABLE}=...")
-        self._address, self._options = address, address.options
-        self._client = openai.OpenAI(
-            api_key=key or "none",
-            base_url=address.url,
-            timeout=self._options.timeout,
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(event_hooks=Deadline(self._options.timeout).hooks),
-        )
-
-    @property
-    def name(self) -> str:
-        """What the user called it."""
-        return f"openai:{self._address.model}@{self._address.url}"
+        super().__init__(Client("openai", "OpenAI", KEY_VARIABLE, OFFICIAL, "/models"), address)
 
     @property
     def identity(self) -> JsonValue:
@@ -124,25 +118,10 @@ class OpenAIWire:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """A forced start on the completions route; JSON schemas on the chat route, where the user says so."""
+        """A forced start on the completions route; on the chat route what the user says."""
         if self._options.route is Route.COMPLETIONS:
             return frozenset({Capability.PREFIX})
-        return frozenset({Capability.SCHEMA} if self._options.json_schema else ())
-
-    def probe(self) -> None:
-        """Ask for the list of models."""
-        import httpx2
-        import openai
-
-        from sharpen.models.http_wire import failures
-
-        patience, retries = min(_PROBE_SECONDS, self._options.timeout), min(1, self._options.retries)
-        impatient = self._client.with_options(timeout=patience, max_retries=retries)
-        try:
-            with failures(openai, self.name, patience, KEY_VARIABLE), suppress(openai.NotFoundError):
-                impatient.get("/models", cast_to=httpx2.Response)
-        except Trouble as trouble:
-            raise Unavailable(f"{self.name} {trouble.what}", remedy=trouble.remedy) from trouble
+        return able(self._options)
 
     def ask(self, request: Request) -> Reply:
         """One reply."""
@@ -161,7 +140,9 @@ class OpenAIWire:
         # The official endpoint has renamed the limit; most others know the old name only.
         limit_name = "max_completion_tokens" if self._address.url == OFFICIAL else "max_tokens"
         body[limit_name] = request.decoding.max_tokens
-        body["messages"] = [{"role": m.role.value, "content": m.content} for m in request.messages]
+        body["messages"] = [_message(message) for message in request.messages]
+        if request.prompt.tools:
+            body["tools"] = [{"type": "function", "function": t.model_dump()} for t in request.prompt.tools]
         if self._options.logprobs:
             body["logprobs"] = True
         if request.prompt.schema:
@@ -169,19 +150,20 @@ class OpenAIWire:
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": dict(request.prompt.schema)},
             }
-        answer = self._post("/chat/completions", body, _ChatAnswer)
+        answer = self.post("/chat/completions", body, _ChatAnswer)
         choice = answer.choices[0]
         given = choice.logprobs.content if choice.logprobs else None
         logprobs = [token.logprob for token in given] if given is not None else None
         reason = _FILTERED if choice.message.refusal else choice.finish_reason
-        return self._reply(choice.message.content or "", reason, logprobs, answer.usage)
+        reply = self._reply(choice.message.content or "", reason, logprobs, answer.usage)
+        return reply.model_copy(update={"calls": choice.message.calls}) if choice.message.calls else reply
 
     def _continue(self, request: Request, body: dict[str, JsonValue]) -> Reply:
         prompt = request.prompt
         body |= {"max_tokens": request.decoding.max_tokens, "prompt": prompt.text + prompt.prefix}
         if self._options.logprobs:
             body["logprobs"] = 0
-        answer = self._post("/completions", body, _TextAnswer)
+        answer = self.post("/completions", body, _TextAnswer)
         choice = answer.choices[0]
         logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
         return self._reply(prompt.prefix + choice.text, choice.finish_reason, logprobs, answer.usage)
@@ -197,11 +179,27 @@ class OpenAIWire:
             stop={"length": Stop.LENGTH, _FILTERED: Stop.FAILED}.get(reason or "", Stop.END),
         )
 
-    def _post(self, path: str, body: dict[str, JsonValue], kind: type[A]) -> A:
-        import httpx2
-        import openai
 
-        from sharpen.models.http_wire import failures, parsed
+def _message(message: Said) -> dict[str, JsonValue]:
+    """A message of the protocol; the result of a call that nobody remembers is what the user says."""
+    role = Role.USER if message.role is Role.TOOL and not message.answers else message.role
+    written: dict[str, JsonValue] = {"role": role.value, "content": _content(message)}
+    if message.calls:
+        written["tool_calls"] = [_call(call) for call in message.calls]
+    if message.answers:
+        written["tool_call_id"] = message.answers
+    return written
 
-        with failures(openai, self.name, self._options.timeout, KEY_VARIABLE):
-            return parsed(self._client.post(path, cast_to=httpx2.Response, body=body).content, kind)
+
+def _content(message: Said) -> JsonValue:
+    if not message.pictures:
+        return message.content
+    seen: list[JsonValue] = [
+        {"type": "image_url", "image_url": {"url": picture.url}} for picture in message.pictures
+    ]
+    return [*seen, {"type": "text", "text": message.content}]
+
+
+def _call(call: Call) -> JsonValue:
+    arguments = json.dumps(call.arguments or {}, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

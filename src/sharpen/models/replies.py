@@ -10,6 +10,7 @@ from sharpen.core.artifact import write_atomic
 from sharpen.core.attempt import Stop
 from sharpen.core.records import Record, decode, encode
 from sharpen.models.cache import cache_folder
+from sharpen.models.dialogue import Call
 
 
 class Reply(Record):
@@ -20,6 +21,7 @@ class Reply(Record):
     tokens: int = Field(default=0, ge=0)
     logprobs: tuple[float, ...] | None = None
     stop: Stop = Stop.END
+    calls: tuple[Call, ...] = ()
 
 
 class ReplyCache:

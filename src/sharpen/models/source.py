@@ -92,9 +92,24 @@ def open_model(
         return open_scripted(rest)
     if spec == SKETCH:
         return _open_painter(str(Path(str(files("sharpen.models"))) / SKETCH), threads)
-    if kind.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir():
+    if _paints(spec):
         return _open_painter(spec, threads)
     return _open_local(spec, threads=threads, dtype=dtype, device=device)
+
+
+def local_fingerprint(spec: str) -> str | None:
+    """What the fingerprint of a decoder will be whose weights are here, without loading it; else None."""
+    kind, _, rest = spec.partition(":")
+    remote = bool(rest) and kind in (*ENDPOINTS, "vllm", "scripted")
+    if remote or spec in (NONE, SKETCH) or _paints(spec):
+        return None
+    from sharpen.models.hf_folder import Fingerprint
+
+    return Fingerprint(_folder(spec)).value
+
+
+def _paints(spec: str) -> bool:
+    return spec.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir()
 
 
 def _open_endpoint(kind: str, rest: str) -> Model:

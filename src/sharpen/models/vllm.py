@@ -89,6 +89,11 @@ class VllmModel(HFModel):
         self.engine = Engine(folder, options)
         self.weights = WatchedWeights(self.weights, self.engine)
 
+    def spread(self, processes: int) -> None:
+        """BadInput for more than one process: the engine in this one holds the GPU."""
+        if processes > 1:
+            raise BadInput("processes", processes, "an engine is in the way", remedy="train without `vllm:`")
+
     def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
         held = self.weights.held
         self.engine.wake(BASE if held is None else held, self.module)

@@ -37,7 +37,7 @@ from sharpen.core.verdict import Verdict, value_of
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, confidence
 from sharpen.learners.sft import SFT, Carry, Start
-from sharpen.tasks.settings import DEMO, HOME, SMALL
+from sharpen.tasks.settings import DEMO, HOME, SMALL, WORDS
 
 
 class Score(StrEnum):
@@ -139,8 +139,9 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
+    acts=WORDS,
     home=HOME.at(iterations=2, samples=2, n_star=2, steps=40, probe_tasks=24),
-    small=SMALL.at(iterations=2, samples=4, steps=4, probe_tasks=4),
+    small=SMALL.at(iterations=2, samples=4, steps=2, probe_tasks=4),
     demo=DEMO.at(iterations=1, samples=2, n_star=2, steps=40, probe_tasks=24),
     ablation={"thresholds": [-2.0]},
     claim="Self-training with re-chosen temperature and threshold beats fixed ones.",

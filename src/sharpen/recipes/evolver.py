@@ -161,8 +161,8 @@ def organised(
         config={"iterations": 2, "prompts": 4, "group": 4, "cold_steps": 1},
     ),
     demo=Setting(
-        request={**WORLD, "task": "rules?families=8", "train": 96, "val": 16, "test": 100},
-        config={"iterations": 3, "prompts": 32},
+        request={**WORLD, "task": "rules?families=8", "train": 96, "val": 16, "test": 60},
+        config={"iterations": 2, "prompts": 32},
     ),
     ablation={"memory": "permuted"},
     claim="Training while one's own scored principles can be consulted beats the same training without.",

@@ -39,7 +39,7 @@ from sharpen.curation.select import rewards_of
 from sharpen.learners.losses import Level
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.training import Normalisation
-from sharpen.tasks.settings import GROUPS, SMALL
+from sharpen.tasks.settings import GROUPS, SMALL, WORDS
 
 
 class Advantage(StrEnum):
@@ -100,6 +100,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], adv
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
+    acts=WORDS,
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
     demo=GROUPS.on(train=288, val=16, test=240).at(iterations=4),

@@ -41,7 +41,7 @@ from sharpen.core.policy import Policy
 from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
-from sharpen.core.task import Channel, Split, TaskSet
+from sharpen.core.task import SINGLE_TURN, Channel, Split, TaskSet
 from sharpen.search.genome import genome_of
 from sharpen.search.improver import with_program_of
 from sharpen.search.staged import Tasks, alpha, brief_of, evaluated, extended, growth, measured, sizes_of
@@ -170,6 +170,7 @@ PLACE: dict[str, JsonValue] = {"task": "suite?level=2", "model": "none", "train"
     paper="arXiv 2603.19461",
     improves="program",
     sees=Channel.LABEL,
+    acts=("program", SINGLE_TURN),
     home=Setting(request=PLACE).at(start="form", iterations=500, parents="code"),
     small=Setting(request={"task": "suite", "model": "none", "train": 30, "test": 10}).at(iterations=6, k=3),
     demo=Setting(request=PLACE).at(start="form", iterations=500, parents="code", k=0),

@@ -12,11 +12,14 @@ ROUGE-L > 0.7, under which short questions all look alike. Sampling with top-p 1
 code differ, the judge is the base in every round (the code), not M_t (algorithm 1); `judge` has both. Left
 out: chat templates, LoRA, choices of seeds by perplexity.
 
-Expected: scored as drawn, accuracy doubles in the first round (0.14 to 0.29 over three seeds), then is flat.
-`flock` can rate whether an answer is one answer, and nothing of its truth: what passes on val is right more
-often (`precision`) than what is said (`rate`) because half of what is said has no right form, and once that
-is learnt, everything passes (`kept`). A monitor warns where fewer of the written instructions pass the rules
-than in the first round: the skill that nothing is learnt of. It fell from 72 % to 1 % in round 2 of seed 2.
+Expected: scored as drawn, 14 -> 27 % over three seeds, 10 points above learning from all that it says,
+all of it in the first round; one go with as many samples does as well, and a vote of 19 draws more (49
+%). `flock` can rate whether an answer is one answer, and nothing of its truth: what passes on val is
+right more often (`precision`) than what is said (`rate`) because half of what is said has no right form,
+and once that is learnt, everything passes (`kept`). Its world is so small that two of five test questions
+come up in what it asks itself; on the others it gains as much (14 -> 26 %). A monitor warns where fewer
+of the written instructions pass the rules than in the first round: the skill that nothing is learnt of.
+Where M_t goes on from M_t-1 (`start`), it fell from 72 % to 10 %.
 Ablation `scores = "shuffled"`: dealt out to other pairs, which is a random filter of the same share.
 """
 
@@ -79,6 +82,8 @@ class Config(Record):
     """Both scores of a pair that is kept lie above it."""
     judge: Judge = Judge.BASE
     """Who scores."""
+    by: str = ""
+    """Another model that scores in their place, such as an endpoint; none is the paper."""
     scores: Scores = Scores.OWN
     """What a pair is kept by."""
     start: Start = Start.BASE
@@ -157,8 +162,9 @@ def i_sheep(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy:
         texts = it.curate(proposed, it.attempt(policy, asked), seeds)
         own = [Task.ask(text, "") for text in texts]
         attempts = it.attempt(policy, own)
+        own_judge = base if config.judge is Judge.BASE else policy
         rubric = Rubric(
-            judge=base if config.judge is Judge.BASE else policy, criteria=CRITERIA, points=POINTS
+            judge=run.helper(config.by) if config.by else own_judge, criteria=CRITERIA, points=POINTS
         )
         good = chosen(it, it.judge(attempts, own, verifier=rubric), config)
         shares.append(len(texts) / len(asked))

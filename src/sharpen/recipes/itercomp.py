@@ -147,13 +147,13 @@ def drawn_by(painter: Policy, pictures: Sequence[Attempt], tasks: Sequence[Task]
 def joined(
     it: Scope, rankings: Rankings, pictures: Sequence[Attempt], judges: Policy, tasks: Sequence[Task]
 ) -> Rankings:
-    """Newcomers spliced into every ranking by its reward model; the old order stays frozen."""
+    """Newcomers spliced into every ranking that has a reward model; the old order stays frozen."""
     grown = {aspect: dict(rows) for aspect, rows in rankings.items()}
     for aspect, rows in grown.items():
-        reward = judges.parts.get(aspect) or judges.parts["merged"]
-        for caption, scores in picture_scores(it, pictures, tasks, reward).items():
-            for image in sorted(set(scores) - {one.item for one in rows[caption]}):
-                rows[caption] = spliced(rows[caption], image, scores)
+        if reward := judges.parts.get(aspect) or judges.parts.get("merged"):
+            for caption, scores in picture_scores(it, pictures, tasks, reward).items():
+                for image in sorted(set(scores) - {one.item for one in rows[caption]}):
+                    rows[caption] = spliced(rows[caption], image, scores)
     return grown
 
 
@@ -164,7 +164,7 @@ def joined(
     needs=(Need.PICTURES,),
     home=HERE,
     small=TINY.at(specialist_steps=4, reward_steps=4, base_steps=4),
-    demo=HERE.at(iterations=1),
+    demo=HERE.at(iterations=1, specialist_steps=150, reward_steps=150),
     ablation={"ranks": "shuffled"},
     claim="Rewards learnt from painters of different strengths make a weak base heed its captions better.",
     arms={
@@ -189,7 +189,7 @@ def itercomp(run: Run, tasks: TaskSet, policy: Policy, config: Config) -> Policy
             for name, aspects in names_of(config).items():
                 learner = PicturePairs(name=name, steps=config.reward_steps)
                 judges = it.update(learner, judges, pairs_of(rankings, aspects))
-            rewards = {name: judges.parts[name] for name in names_of(config)}
+            rewards = {name: judges.parts[name] for name in names_of(config) if name in judges.parts}
             candidate = it.update(follow, policy, Rewarded(captions=captions, rewards=rewards, anchors=own))
         known = {a: judges.parts[a] for a in ASPECTS if a in judges.parts}
         watch_pictures(it, it.attempt(candidate, tasks.val, samples=4), tasks.val, known)

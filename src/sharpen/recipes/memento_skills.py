@@ -139,7 +139,7 @@ def orders(
     sees=(Channel.LABEL, Channel.EXECUTION),
     home=FAMILIES,
     small=FAMILIES.on(train=24, val=8, test=8, threads=1).at(rounds=1, retries=1),
-    demo=FAMILIES.on(train=80, val=32, test=120, threads=1).at(rounds=2, retries=2),
+    demo=FAMILIES.on(train=80, val=32, test=120, threads=1).at(rounds=1, retries=2),
     ablation={"permuted": True},
     claim="Rewriting the skill to blame for a failure beats storing and retrieving alone.",
     arms={

@@ -42,8 +42,9 @@ from sharpen.curation.groups import Groups, Labels, advantaged, gathered, labell
 from sharpen.curation.select import rewards_of
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT, Start
-from sharpen.tasks.settings import GROUPS
+from sharpen.tasks.settings import GROUPS, WORDS
 
+EASY = '["equation?level=2","expression?level=2","chain?level=2"]'
 LEVELS = '["equation?level=4","expression?level=4","chain?level=4"]'
 PLACE = Setting(request={**GROUPS.request, "task": f"mixed?families={LEVELS}"})
 
@@ -129,8 +130,11 @@ def reinforced(
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
+    acts=WORDS,
     home=PLACE.on(train=480, test=400),
-    small=PLACE.on(train=9, val=4, test=6, control_samples=2, threads=1).at(cycles=2, rounds=1, samples=2),
+    small=PLACE.on(task=f"mixed?families={EASY}", train=9, val=4, test=6, control_samples=2, threads=1).at(
+        cycles=2, rounds=1, samples=2
+    ),
     demo=PLACE.on(train=192, val=16, test=300, control_samples=2).at(cycles=1, rounds=2, prompts=64),
     ablation={"labels": "shuffled"},
     claim="Cycles of SFT and GRPO, each from the base on the last cycle's traces, beat one cycle.",

@@ -48,7 +48,7 @@ from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.calibration import sigmoid
-from sharpen.tasks.settings import HOME, SMALL
+from sharpen.tasks.settings import HOME, SMALL, WORDS
 
 
 class Reward(StrEnum):
@@ -148,6 +148,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     improves="weights, reward_model",
     sees=Channel.LABEL,
     needs=(Need.LOGPROBS, Need.TRAIN),
+    acts=WORDS,
     home=HOME.at(rounds=1, samples=4, hidden=0.1, queries=24, rl_lr=6e-5, n=4),
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=3, rl_rounds=1, queries=2, group=4, band=[1, 3], n=2

@@ -26,7 +26,7 @@ from sharpen.core.task import Channel, TaskSet
 from sharpen.curation.groups import Labels, gathered, labelled
 from sharpen.curation.select import right_answers
 from sharpen.learners.sft import SFT, Start
-from sharpen.tasks.settings import DEMO, GROUPS, SMALL
+from sharpen.tasks.settings import DEMO, GROUPS, SMALL, WORDS
 
 
 class Config(Record):
@@ -53,6 +53,7 @@ class Config(Record):
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.TRAIN,),
+    acts=WORDS,
     home=GROUPS.at(lr=1.5e-4),
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
     demo=DEMO.on(threads=1).at(iterations=1, prompts=200, group=2, mini_batch=16, epochs=3),

@@ -40,7 +40,7 @@ from sharpen.curation.voting import best_of, shares
 from sharpen.learners.preference import Preference
 from sharpen.learners.preference_losses import Shape
 from sharpen.learners.sft import SFT
-from sharpen.tasks.settings import GROUPS, SMALL
+from sharpen.tasks.settings import GROUPS, SMALL, WORDS
 
 PLACE = Setting(request={**GROUPS.request, "train": 400}, config={"lr": 5e-5})
 
@@ -140,6 +140,7 @@ def paired(attempts: Sequence[Attempt], rewards: Sequence[float]) -> Pairs:
     improves="weights",
     sees=(),
     needs=(Need.LOGPROBS, Need.TRAIN),
+    acts=WORDS,
     home=PLACE,
     small=SMALL.at(samples=3, epochs=1, form="rlhf"),
     demo=PLACE.on(train=300, val=16, test=300).at(samples=6),

@@ -37,7 +37,7 @@ from sharpen.core.verdict import Verdict
 from sharpen.curation.batch import Batch
 from sharpen.curation.select import best_per_task, merged, moved_to, rewards_of, unsolved
 from sharpen.learners.sft import SFT, Start
-from sharpen.tasks.settings import DEMO, HOME, SMALL
+from sharpen.tasks.settings import DEMO, HOME, SMALL, WORDS
 
 
 class Keep(StrEnum):
@@ -106,6 +106,7 @@ def keep_right(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config:
     improves="weights",
     sees=Channel.LABEL,
     needs=(Need.TRAIN,),
+    acts=WORDS,
     home=HOME.at(iterations=2, samples=2, epochs=2, start="previous"),
     small=SMALL.at(iterations=2, samples=4, epochs=1, rationalize=True),
     demo=DEMO.at(iterations=1, samples=2, epochs=2, start="previous"),

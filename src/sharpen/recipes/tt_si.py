@@ -180,7 +180,7 @@ PLACE = Setting(
     needs=(Need.LOGPROBS, Need.TRAIN),
     home=PLACE.on(train=3, val=60, test=300, control_samples=4),
     small=SMALL.on(task="chain?level=4", train=2, val=2, test=4, test_temperature=1.0).at(draws=2, epochs=1),
-    demo=PLACE.on(task='mixed?families=["chain?level=3"]', model="offhand", train=1, val=1, test=40).at(
+    demo=PLACE.on(task='mixed?families=["chain?level=3"]', model="offhand", train=1, val=1, test=24).at(
         writer="teacher", examples_each=1, epochs=12
     ),
     ablation={"exchanged": True},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sharpen.experiment.comparison import Comparison
+from sharpen.experiment.comparison import Comparison, Role
 from sharpen.report.charts import comparison as charts
+from sharpen.report.charts.base import count
 from sharpen.report.page import Page, Section, Titled
 from sharpen.report.run_page import charts_of, flat
 
@@ -13,11 +14,16 @@ def comparison_page(found: Comparison, name: str) -> Page:
     sections = (_scores(found), _budgets(found), _runs(found), _settings(found))
     return Page(
         kind=f"comparison {name}",
-        title=f"{len(found.arms)} arms on {found.task}, {found.model}",
+        title=f"{_arms(found)} on {found.task}, {found.model}",
         lead=found.conclusion,
-        warnings=found.notes,
+        warnings=found.notes[1:],
         sections=tuple(section for section in sections if not section.empty),
     )
+
+
+def _arms(found: Comparison) -> str:
+    methods = sum(arm.role is Role.METHOD for arm in found.arms)
+    return f"{count(methods, 'method')} and {count(len(found.arms) - methods, 'control')}"
 
 
 def _scores(found: Comparison) -> Section:
@@ -26,8 +32,9 @@ def _scores(found: Comparison) -> Section:
         name="scores",
         title="Scores",
         notes=(
-            f"{many}, {found.sizes[2]} sealed test tasks. Arms whose difference is not clear share a rank; "
-            "differences are paired by seed and task and corrected for their number.",
+            "; ".join((f"{many}, {found.sizes[2]} sealed test tasks", *found.notes[:1])) + ".",
+            "Arms whose difference is not clear share a rank. Differences are paired by seed and task and "
+            "corrected for their number.",
         ),
         charts=charts_of(charts.scores(found), charts.against_control(found)),
         tables=(
@@ -55,8 +62,8 @@ def _settings(found: Comparison) -> Section:
     asked = found.model_dump(
         mode="json",
         exclude_none=True,
-        include={"task", "model", "verifier", "sizes", "test_temperature", "budget", "seeds"},
-    )
+        include={"task", "model", "verifier", "test_temperature", "budget", "seeds"},
+    ) | {"tasks": dict(zip(("train", "val", "test"), found.sizes, strict=True))}
     arms = {arm.name: {"recipe": arm.recipe, "paper": arm.paper, **arm.settings} for arm in found.arms}
     return Section(
         name="settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -26,6 +27,7 @@ from sharpen.core.journal import Entry, Row, Wall
 from sharpen.core.stats import mean_interval
 from sharpen.core.updater import Updated
 from sharpen.core.verdict import Error, Rejected, Scored
+from sharpen.report.silence import Silence
 from sharpen.report.standing import Standing
 from sharpen.report.text import one_line, visible
 
@@ -88,16 +90,20 @@ class Live:
         """Steps read from the journal before the first new one; None from then on."""
         self._place = ""
         self._tally = _Tally()
+        self._silence = Silence(partial(self._line, "waiting"))
 
     def __enter__(self) -> Live:
         self._progress.start()
+        self._silence.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._silence.__exit__()
         self._progress.stop()
 
     def progress(self, step: str, done: float, total: float, note: str) -> None:
         """Move the bar; without a terminal write a line now and then."""
+        self._silence.heard()
         if step != self._step:
             if self._task is not None:
                 self._progress.remove_task(self._task)
@@ -110,6 +116,7 @@ class Live:
 
     def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
         """Sum up a finished step in one line once all its chunks are there."""
+        self._silence.heard()
         new_round = self._standing.hear(entry, wall, result, replayed=replayed)
         if replayed:
             self._replayed = None if self._replayed is None else self._replayed + 1

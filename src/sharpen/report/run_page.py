@@ -320,5 +320,7 @@ def _flat(tree: Mapping[str, Any], before: str) -> Iterator[tuple[Cell, ...]]:
                 yield from _flat(value, f"{before}{name}.")
             case list() | tuple():
                 yield f"{before}{name}", ", ".join(map(str, value))
+            case float() if value.is_integer():
+                yield f"{before}{name}", f"{value:.0f}"
             case _:
                 yield f"{before}{name}", str(value)

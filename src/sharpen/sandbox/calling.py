@@ -24,6 +24,8 @@ ENTRY = "run.py"
 """Name of the file that calls; a program has no file of this name."""
 DEEPEST = 50
 """Levels of nesting in what a call returns."""
+MOST_ALIKE = 100
+"""Keys of one dictionary, or members of one set, whose hash another one has already."""
 HARNESS = """
 import io, json, os, signal, sys
 
@@ -153,14 +155,25 @@ def _built(value: Any, depth: int) -> object:
         raise ValueError(kind)
     match kind:
         case "d":
-            return {_built(k, depth + 1): _built(v, depth + 1) for k, v in rows}
+            pairs = [(_built(k, depth + 1), _built(v, depth + 1)) for k, v in rows]
+            return dict(zip(_spread([key for key, _ in pairs]), [value for _, value in pairs], strict=True))
         case "l":
             return [_built(each, depth + 1) for each in rows]
         case "t":
             return tuple(_built(each, depth + 1) for each in rows)
         case "s":
-            return {_built(each, depth + 1) for each in rows}
+            return set(_spread([_built(each, depth + 1) for each in rows]))
     raise ValueError(kind)
+
+
+def _spread(keys: list[object]) -> list[object]:
+    """The keys; ValueError if a table of them would take the square of their number to make.
+
+    Hashes of numbers can be chosen, those of texts cannot.
+    """
+    if len(keys) - len({hash(key) for key in keys}) > MOST_ALIKE:
+        raise ValueError("keys of one hash")
+    return keys
 
 
 def _reason(ran: Ran) -> str:

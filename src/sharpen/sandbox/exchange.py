@@ -52,12 +52,11 @@ class Exchange:
 
     def hear(self, piece: bytes) -> bytes:
         """Take a piece of what was answered; what is to be said next, if anything."""
-        self._heard += piece
         reply = b""
-        while not self.done and (end := self._heard.find(b"\n")) >= 0:
-            line, self._heard = self._heard[:end], self._heard[end + 1 :]
+        *lines, self._heard = (self._heard + piece).split(b"\n")
+        for line in lines:
             mark, _, answer = line.partition(b" ")
-            if mark == self._nonce:
+            if mark == self._nonce and not self.done:
                 self.answers.append(answer.decode("utf-8", "replace")[: self.longest])
                 self._over = self._ends(self.answers[-1])
                 reply += self._next()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import CodeType, TracebackType
     from typing import Any, NoReturn
 
-_SET_DEATH_SIGNAL, _SET_SECCOMP, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 22, 36, 38
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_SECCOMP, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 22, 36, 38
 _KILL, _FILTER_MODE, _CAPABILITIES_V3 = 9, 2, 0x20080522
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ON_A_FILE = 1 << 1 | 1 << 2 | 1 << 14
@@ -225,6 +225,8 @@ def _enter(run: dict[str, Any], handles: list[int], alive: int, order: dict[str,
     result, ready, alive = _PIPES - 2, _PIPES - 1, _PIPES
     os.setsid()
     _must(LIBC.prctl(_SET_DEATH_SIGNAL, _KILL, 0, 0, 0), "death signal")
+    # Programs that collect dumps do not heed its limits, and keep what they get outside of its folder.
+    _must(LIBC.prctl(_SET_DUMPABLE, 0, 0, 0, 0), "no dumps")
     if select.select([alive], [], [], 0)[0]:
         os._exit(1)
     os.close(alive)

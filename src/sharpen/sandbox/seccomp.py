@@ -20,6 +20,7 @@ _DENY = _ERRNO | errno.EPERM
 _IGNORE = _ERRNO
 """Reported as done and not done: permission bits and times mean nothing in the folder of a program."""
 _UNKNOWN = _ERRNO | errno.ENOSYS
+_UNSUPPORTED = _ERRNO | errno.ENOTSUP
 _LAST = 462
 """The last system call (of Linux 6.10) that was looked at; later ones do not exist for the program."""
 
@@ -27,7 +28,8 @@ _BOTH = {
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "pidfd_open": 434, "clone3": 435, "openat2": 437, "pidfd_getfd": 438, "process_madvise": 440,
-    "mount_setattr": 442, "memfd_secret": 447, "process_mrelease": 448, "fchmodat2": 452,
+    "mount_setattr": 442, "memfd_secret": 447, "process_mrelease": 448, "fchmodat2": 452, "statmount": 457,
+    "listmount": 458,
 }  # fmt: skip
 _X86_64 = {
     "open": 2, "ioctl": 16, "shmget": 29, "socket": 41, "connect": 42, "accept": 43, "bind": 49,
@@ -46,6 +48,8 @@ _X86_64 = {
     "semop": 65, "semctl": 66, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "syslog": 103,
     "semtimedop": 220, "mq_unlink": 241, "fanotify_init": 300, "fanotify_mark": 301, "personality": 135,
     "modify_ldt": 154, "io_setup": 206, "io_submit": 209, "splice": 275, "tee": 276, "vmsplice": 278,
+    "sync": 162, "syncfs": 306, "getxattr": 191, "lgetxattr": 192, "listxattr": 194, "llistxattr": 195,
+    "name_to_handle_at": 303, "open_by_handle_at": 304,
 }  # fmt: skip
 _ARM64 = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
@@ -62,7 +66,8 @@ _ARM64 = {
     "execveat": 281, "userfaultfd": 282, "shmat": 196, "shmctl": 195, "semop": 193, "semctl": 191,
     "msgsnd": 189, "msgrcv": 188, "msgctl": 187, "syslog": 116, "semtimedop": 192, "mq_unlink": 181,
     "fanotify_init": 262, "fanotify_mark": 263, "personality": 92, "io_setup": 0, "io_submit": 2,
-    "splice": 76, "tee": 77, "vmsplice": 75,
+    "splice": 76, "tee": 77, "vmsplice": 75, "sync": 81, "syncfs": 267, "getxattr": 8, "lgetxattr": 9,
+    "listxattr": 11, "llistxattr": 12, "name_to_handle_at": 264, "open_by_handle_at": 265,
 }  # fmt: skip
 _MACHINES: Mapping[str, tuple[int, Mapping[str, int]]] = {
     "x86_64": (0xC000003E, _X86_64),
@@ -94,14 +99,21 @@ _CHECKS = (
     # The owner of a file handle can be any process, which then gets a signal of the child's choice.
     _Check("fcntl", 1, 0xFFFFFFFF, (8, 10, 15, 1024), _DENY, _ALLOW),
     _Check("ioctl", 1, 0xFFFFFFFF, (0x8901, 0x8902, 0x5412, 0x541C), _DENY, _ALLOW),
-    # Not to die with its parent.
-    _Check("prctl", 0, 0xFFFFFFFF, (1,), _DENY, _ALLOW),
+    # Not to die with its parent; to leave dumps of its memory; to keep the other half of a core idle.
+    _Check("prctl", 0, 0xFFFFFFFF, (1, 4, 62), _DENY, _ALLOW),
 )
+# A sync of all disks waits for everybody's data, and cannot be killed meanwhile.
 _IGNORED = frozenset(
-    ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat")
+    (
+        *("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat"),
+        *("sync", "syncfs"),
+    )
 )
-_ABSENT = frozenset(("clone3", "openat2"))
-"""Calls whose flags a filter cannot see; without them the C library uses the older ones."""
+_ABSENT = frozenset(("clone3", "openat2", "statmount", "listmount"))
+"""Calls whose flags a filter cannot see (without them the C library uses the older ones), or that tell of
+places outside."""
+_LACKING = frozenset(("getxattr", "lgetxattr", "listxattr", "llistxattr"))
+"""Landlock does not guard the attributes of files outside; to copy a file, Python asks for them."""
 
 
 def machine() -> str | None:
@@ -127,6 +139,8 @@ def program(name: str) -> bytes:
 def _answer(call: str) -> int:
     if call in _ABSENT:
         return _UNKNOWN
+    if call in _LACKING:
+        return _UNSUPPORTED
     return _IGNORE if call in _IGNORED else _DENY
 
 

@@ -176,6 +176,8 @@ class Server:
         """The server's next message and the handles that came with it."""
         try:
             said, handles, _, _ = socket.recv_fds(self._control, _LONGEST, 1)
+        except TimeoutError as error:
+            raise self._gone(f"the sandbox has not answered in {PATIENCE:g} s") from error
         except OSError as error:
             raise self._gone() from error
         if not said:
@@ -185,12 +187,12 @@ class Server:
             raise Unavailable(f"the level {self.kind.level} is not reached: {told['failed']}", remedy=REMEDY)
         return told, handles
 
-    def _gone(self) -> Unavailable:
+    def _gone(self, what: str = "the sandbox did not start") -> Unavailable:
         """The server has ended or hangs; what it said last."""
         assert self.process is not None and self.process.stderr is not None
         self.process.kill()
         last = self.process.stderr.read()[-300:].decode("utf-8", "replace")
-        return Unavailable(f"the sandbox did not start: {' '.join(last.split())}", remedy=REMEDY)
+        return Unavailable(": ".join(filter(None, (what, " ".join(last.split())))), remedy=REMEDY)
 
     def close(self) -> None:
         """End it and all that it runs, and remove its folder."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field, JsonValue
 
@@ -173,6 +173,8 @@ def _nudged(rule: Rule, rng: random.Random) -> Rule:
 class Founding(Record):
     """Updater that gives a policy its first program."""
 
+    light: ClassVar[bool] = True
+
     pipeline: Pipeline = Pipeline()
     improver: Improver = Improver()
 
@@ -188,6 +190,8 @@ class Founding(Record):
 
 class SelfEditing(Record):
     """Updater that has a policy's program edited by its own improver."""
+
+    light: ClassVar[bool] = True
 
     evolving: bool
     """Whether the improver is edited too, by a change of one habit a child."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, JsonValue
 
@@ -52,6 +53,8 @@ LIMITS = Limits(seconds=5.0, output=1_000_000)
 class PythonFounding(Record):
     """Updater that gives a policy its first program."""
 
+    light: ClassVar[bool] = True
+
     files: Files = Field(default_factory=starter_program)
 
     @property
@@ -71,6 +74,8 @@ class ModelEditing(Record):
     is wrong with it, `flag` and `detail`: `empty` (nothing was changed, or the reply was refused), `invalid`
     (it does not load), `barren` (the parent's improver failed, so there is no order and no change).
     """
+
+    light: ClassVar[bool] = True
 
     evolving: bool
     """Whether the improver may be edited too."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sharpen.core.budget import Purpose
 from sharpen.core.policy import Policy
+from sharpen.core.records import digest
 from sharpen.core.run import Scope
 from sharpen.core.task import Split, Task
 from sharpen.core.verdict import value_of
@@ -80,7 +81,7 @@ def evaluated(it: Scope, node: Node, train: Sequence[Task], val: Sequence[Task],
     if all(score.domains.values()):
         rest = [task for task in train if task.key not in values]
         values |= measured(it, node.policy, rest, Split.TRAIN, Extent.FULL).values if rest else {}
-        held = it.evaluate(node.policy, val, name=f"val/{len(val)}", purpose=Purpose.METHOD).values
+        held = it.evaluate(node.policy, val, name=f"val/{_name_of(val)}", purpose=Purpose.METHOD).values
         by_key = {task.key: value for task, value in zip(val, held, strict=True)}
         scores.append(score_of(values, train, Split.TRAIN, Extent.FULL))
         scores.append(score_of(by_key, val, Split.VAL, Extent.FULL))
@@ -88,6 +89,11 @@ def evaluated(it: Scope, node: Node, train: Sequence[Task], val: Sequence[Task],
     flags = (Flag.INVALID,) if failure else ()
     facts = {"scores": tuple(scores), "failed": failed, "flags": flags, "detail": failure}
     return node.model_copy(update=facts)
+
+
+def _name_of(tasks: Sequence[Task]) -> str:
+    """Stands for these tasks: a run may score a program on several sets of one size."""
+    return digest([task.key for task in tasks])[:8]
 
 
 def extended(it: Scope, archive: Archive, parent: Node, child: Policy, tasks: Tasks, sample: int) -> Archive:

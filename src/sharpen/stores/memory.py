@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import count, groupby
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -382,6 +382,8 @@ def loaded(store: ArtifactStore, artifact: Artifact) -> Memory:
 
 class Shelve(Record):
     """The updater that gives a policy a memory in the place of the one it has."""
+
+    light: ClassVar[bool] = True
 
     @property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -179,6 +180,8 @@ def read_library(policy: Policy, contents: Mapping[str, bytes]) -> Library:
 
 class Install(Record):
     """Updater: put a library into the policy, which from then on acts by it."""
+
+    light: ClassVar[bool] = True
 
     actor: str = "skills"
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from sharpen.core.recipe import Setting
+from sharpen.core.task import SINGLE_TURN
+
+WORDS = (SINGLE_TURN, "episodes", "with_python")
+"""Actors of tasks that are tried in the policy's own words, in one go or in several."""
 
 HOME = Setting(request={"task": "expression?level=4", "train": 360, "val": 64, "test": 400})
 """A level that the shipped model solves in part, with room both ways."""

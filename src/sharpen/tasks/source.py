@@ -80,6 +80,15 @@ def load_tasks(
     return _from_family(parsed, sizes, seed, verifier)
 
 
+def actor_of(spec: str) -> str:
+    """The actor that tries the tasks of a spec; no task is made. BadInput if there is no such family."""
+    name = Spec.parse(spec, kind="task").name
+    if name.lower().endswith(FILE_SUFFIXES) or name.startswith("rg:"):
+        return SINGLE_TURN
+    module = plugins.load(PACKAGE, name, kind="task family", defines="generate")
+    return str(getattr(module, "ACTOR", SINGLE_TURN))
+
+
 def _common(spec: Spec, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Spec]:
     """The options that every source of a kind takes, and the spec without them."""
     taken = Spec(spec.name, {key: text for key, text in spec.options.items() if key in kinds})

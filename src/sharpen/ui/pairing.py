@@ -16,6 +16,7 @@ from sharpen.core.journal import Entry
 from sharpen.core.records import decode
 from sharpen.core.tail import Tail
 from sharpen.core.verdict import Verdict
+from sharpen.experiment.show import judge_of
 
 _REMEMBERED = 6
 """Chunks that are kept decoded: a page of attempts and the next one often are of the same."""
@@ -94,11 +95,3 @@ def place_of(key: str) -> tuple[str, int | None]:
     """The step of a chunk's key, and the chunk's number."""
     step, _, chunk = key.rpartition("/")
     return step, int(chunk) if chunk.isdecimal() else None
-
-
-def judge_of(step: str) -> str:
-    """The step that judges the attempts of a step: the one of the same count at the same place."""
-    place, _, verb = step.rpartition("/")
-    count = verb.partition("~")[2]
-    name = f"judge~{count}" if count else "judge"
-    return f"{place}/{name}" if place else name

@@ -63,7 +63,8 @@ def final_answer(response: str, *, several_lines: bool = False) -> Final | None:
         return _final(*_braced(tail))
     if marker["tag"]:
         inside, closing, rest = tail.partition("</answer>")
-        return _final(inside, True, rest) if closing else None
+        # A tag within a tag leaves it open which of the two is meant.
+        return _final(inside, True, rest) if closing and closing not in rest else None
     return _final(tail, True, "") if several_lines else _final(*_first_line(tail))
 
 

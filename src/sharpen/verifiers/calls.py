@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import numbers
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -87,12 +88,20 @@ def as_verdict(value: object) -> Verdict:
             return _bad(value.value)
         case Scored() | Rejected() | Error():
             return value
-        case numbers.Real() if 0 <= float(value) <= 1:
-            return Scored(value=float(value))
+        case numbers.Real() if 0 <= _size(value) <= 1:
+            return Scored(value=_size(value))
         case _:
             return _bad(value)
 
 
 def _bad(value: object) -> Error:
-    shown = repr(float(value)) if isinstance(value, numbers.Real) else type(value).__name__
+    shown = repr(_size(value)) if isinstance(value, numbers.Real) else type(value).__name__
     return Error(kind="bad value", detail=f"returned {shown}, not a verdict or a number from 0 to 1")
+
+
+def _size(value: numbers.Real) -> float:
+    """A number as a score; infinite where it is beyond all scores."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

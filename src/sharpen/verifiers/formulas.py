@@ -25,11 +25,12 @@ REMEMBERED = 1024
 
 @lru_cache(maxsize=REMEMBERED)
 def same_formula(wanted: str, found: str) -> bool:
-    """Whether both parse, math-verify calls them equal, and evaluation does not contradict."""
+    """Whether both parse, math-verify calls them equal, and evaluation does not contradict.
+
+    Evaluation is asked first: math-verify may take half a second to find no reason why two should be equal.
+    """
     sides = [_parsed(wanted), _parsed(found)]
-    if None in sides or not verify(*sides, timeout_seconds=None):
-        return False
-    return _confirmed(*sides)
+    return None not in sides and _confirmed(*sides) and bool(verify(*sides, timeout_seconds=None))
 
 
 @lru_cache(maxsize=REMEMBERED)

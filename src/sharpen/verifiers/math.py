@@ -6,11 +6,14 @@ The final answer is judged: the text at the last marker, else the last line if i
 1. Equal text, after dropping LaTeX layout, is right.
 2. Where the reference is a plain number, the answer must be one too (`\\frac{a}{b}` counts), exactly equal:
    unevaluated arithmetic, decimals of exact values, units and times of day are wrong.
-3. Otherwise math-verify must call the two equal, and a second look must confirm it: both of one kind, and
+3. Polynomials with rational coefficients, in letters, pi and roots of whole numbers, are compared exactly.
+   Otherwise math-verify must call the two equal, and a second look must confirm it: both of one kind, and
    equal to 30 digits, relatively, wherever they are evaluated. The second look is there because math-verify
    takes any two tiny numbers for equal, and can take one equation for any other.
 4. `±`, and an equation sign (except in `x = value`), must stand in both or neither. A formula that is copied
-   from the question earns nothing unless it is the reference itself.
+   from the question earns nothing unless it is the reference itself, and neither does one with a sign of what
+   is left to be done (an integral, a sum, a limit, a maximum), of approximation, or of a unit, unless the
+   reference has it, too.
 5. Factorials, towers of powers, deep nesting and numbers beyond 50 digits are compared as text only.
 """
 
@@ -30,6 +33,7 @@ from sharpen.verifiers.base import (
     cases,
     wrong,
 )
+from sharpen.verifiers.polynomials import same_polynomial
 
 ISOLATION = Isolation.PROCESS
 PRELOAD = ("sharpen.verifiers.warm",)
@@ -42,6 +46,11 @@ WORDS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}[\s,]+[A-Za-z]{2,}")
 HUGE = re.compile(r"!|\d{51}|\^\s*\{[^{}]*\^|\^\s*\{?\s*-?\s*\d{4}|\\?factorial|\^[^{]\^")
 SIMPLE_FRACTION = re.compile(r"(-?)\\frac\{(\d{1,60})\}\{(\d{1,60})\}", re.ASCII)
 ASSIGNMENT = re.compile(r"[A-Za-z](?:_\w|\([a-z]\))?=(?P<value>[^=]+)")
+DIFFERENT = wrong("not the same as the reference")
+UNDONE = re.compile(
+    r"\\(?:i*int|oint|sum|prod|lim|max|min|sup|inf|gcd|lcm|det|approx|simeq|sim|equiv|cong|text|circ"
+    r"|[hv]?phantom)(?![A-Za-z])|\\mathrm\{[^{}]{2}|[°≈]"
+)
 UNREADABLE = Rejected(reason="too large or too odd a formula to judge")
 
 
@@ -104,14 +113,19 @@ def _compare(found: str, wanted: str, question: str) -> Verdict:
         return wrong("another text than the reference")
     if ("±" in found or r"\pm" in found) != ("±" in wanted or r"\pm" in wanted):
         return wrong("± on one side only")
+    if set(UNDONE.findall(found)) - set(UNDONE.findall(wanted)):
+        return wrong("not evaluated, not exact, or with a unit")
     found, wanted = _without_name(found, wanted), _without_name(wanted, found)
     if ("=" in found) != ("=" in wanted):
         return wrong("an equation on one side only")
     if len(found) > 2 and found in question:
         return wrong("copied from the question")
+    same = same_polynomial(wanted, found)
+    if same is not None:
+        return RIGHT if same else DIFFERENT
     from sharpen.verifiers.formulas import same_formula
 
-    return RIGHT if same_formula(wanted, found) else wrong("not the same as the reference")
+    return RIGHT if same_formula(wanted, found) else DIFFERENT
 
 
 def _nesting(text: str) -> int:
@@ -200,6 +214,13 @@ CASES = (
         gold=["x^2-1", "$-1+x^2$", "y = x^2 - 1"],
         near_miss=["x^2+1", "(x-1)(x+1)", "y^2-1", "x^2", "x^2-1=0"],
         attack=["0=0", "x=x", r"2003^{2002^{2001}}", "x^{9999999}", "9" * 200, "(" * 200],
+    ),
+    *cases(
+        r"\sqrt{2}",
+        question=r"What is $\int_0^1\sqrt{2}dx$?",
+        gold=["2^{1/2}", r"\frac{2}{\sqrt2}"],
+        near_miss=[r"\sqrt{2}\approx 17", r"\sqrt{2}^\circ", r"\sqrt{2}\text{ cm}", r"\sqrt2\mathrm{cm}"],
+        attack=[r"\int_0^1\sqrt{2}dt", r"\max(\sqrt{2},1)", r"\phantom{\sqrt{2}}", r"\sqrt{2}\text{ or }3"],
     ),
     *cases("x=2", gold=["x=2", "2"], near_miss=["y=2", "x=3", "3", "x=2=3"], attack=["1=1", "x=x", "0=0"]),
     *cases(

@@ -12,6 +12,7 @@ space at ends. The critique names the first test that fails and the kind of fail
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ LIMITS = Limits(seconds=10.0, output=1 << 20)
 FILE = "solution.py"
 TOLERANCE = 1e-9
 _ERROR = re.compile(r"([A-Za-z_]{1,40}):")
+_ERRORS = frozenset(
+    name for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, BaseException)
+)
 
 
 _Tests = Sequence[tuple[JsonValue, JsonValue]]
@@ -117,9 +121,11 @@ def _run(code: str, tests: _Tests, hold: Hold) -> _Passed:
 
 
 def _kind(reason: str, status: Status) -> str:
-    """The name of an error alone: its text might tell what a test holds."""
+    """The name of a built-in error alone: its text, or a name of its own, might tell what a test holds."""
     named = _ERROR.match(reason)
-    return named[1] if named else f"ended ({status})"
+    if named is None:
+        return f"ended ({status})"
+    return named[1] if named[1] in _ERRORS else "an error of its own"
 
 
 def lines(output: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sharpen.core import plugins
+from sharpen.core.ahead import Begun
 from sharpen.core.attempt import Attempt
 from sharpen.core.errors import BadInput
 from sharpen.core.records import digest, hash_bytes
@@ -58,19 +59,38 @@ class OpenVerifier:
 
     def judge(self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]) -> list[Verdict]:
         """One verdict per (task, attempt), in order; `read` gives the bytes of an attempt's files."""
-        if not self.sees_attempt:
-            return self.judge_texts([(task, attempt.response) for task, attempt in pairs])
-        calls = [
-            Judgement(self.judging, (attempt, task, {name: read(sha) for name, sha in attempt.files.items()}))
-            for task, attempt in pairs
-        ]
-        return [_verdict(done) for done in self._run(judge_one, calls)]
+        return self._judged(self._calls(pairs, read))
+
+    def begin(
+        self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]
+    ) -> Begun[Verdict] | None:
+        """Begin to judge in the pool; None where nothing is judged there."""
+        if self.isolation is Isolation.INLINE:
+            return None
+        calls = self._calls(pairs, read)
+        begun = self.pool.begin(judge_one, [call for call in calls if call], deadline=self.deadline)
+        return Begun(lambda: _verdicts(calls, begun.results()), begun.drop)
 
     def judge_texts(self, pairs: Sequence[tuple[Task, str]]) -> list[Verdict]:
         """One verdict per (task, response), in order; responses over the limit are rejected unread."""
-        calls = [Judgement(self.judging, (text, task)) for task, text in pairs if len(text) <= MAX_RESPONSE]
-        verdicts = iter(self._run(judge_one, calls))
-        return [_verdict(next(verdicts)) if len(text) <= MAX_RESPONSE else TOO_LONG for _, text in pairs]
+        return self._judged([self._call(task, text) for task, text in pairs])
+
+    def _call(self, task: Task, text: str) -> Judgement | None:
+        return Judgement(self.judging, (text, task)) if len(text) <= MAX_RESPONSE else None
+
+    def _calls(
+        self, pairs: Sequence[tuple[Task, Attempt]], read: Callable[[str], bytes]
+    ) -> list[Judgement | None]:
+        """What is asked of the verifier's function for each; None for what is too long to be read."""
+        if not self.sees_attempt:
+            return [self._call(task, attempt.response) for task, attempt in pairs]
+        return [
+            Judgement(self.judging, (attempt, task, {name: read(sha) for name, sha in attempt.files.items()}))
+            for task, attempt in pairs
+        ]
+
+    def _judged(self, calls: Sequence[Judgement | None]) -> list[Verdict]:
+        return _verdicts(calls, self._run(judge_one, [call for call in calls if call]))
 
     @property
     def extracts(self) -> bool:
@@ -94,6 +114,11 @@ class OpenVerifier:
         return self.pool.map(function, calls, deadline=self.deadline) if calls else []
 
 
+def _verdicts(calls: Sequence[Judgement | None], done: Sequence[Value[Verdict] | Lost]) -> list[Verdict]:
+    found = iter(done)
+    return [_verdict(next(found)) if call else TOO_LONG for call in calls]
+
+
 def _verdict(done: Value[Verdict] | Lost) -> Verdict:
     if isinstance(done, Lost):
         return Error(kind=done.loss.value, detail=done.detail)
@@ -105,14 +130,16 @@ def verifier_names() -> dict[str, str]:
     return plugins.names(PACKAGE, defines="verify")
 
 
-def open_verifier(spec: str, *, pool: JudgePool, deadline: float | None = None) -> OpenVerifier:
+def open_verifier(
+    spec: str, *, pool: JudgePool, deadline: float | None = None, option: str = "--verifier"
+) -> OpenVerifier:
     """Open a verifier and let it prove itself on its own cases, once per pool.
 
-    BadInput if there is no such verifier or option, or if it fails a case.
+    BadInput if there is no such verifier or option, or if it fails a case; `option` is the one that named it.
     """
     verifier = open_unproven(spec, pool=pool, deadline=deadline)
     if verifier.fingerprint not in pool.proven:
-        check_cases(verifier).require()
+        check_cases(verifier).require(option)
         pool.proven.add(verifier.fingerprint)
     return verifier
 
@@ -128,7 +155,9 @@ def open_unproven(spec: str, *, pool: JudgePool, deadline: float | None = None) 
 def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifier:
     module: Any = plugins.load(PACKAGE, spec.name, kind="verifier", defines="verify")
     options = tuple(sorted(spec.bind(dials(module.verify), kind="verifier").items()))
-    pool.preload += [name for name in getattr(module, "PRELOAD", ()) if name not in pool.preload]
+    if module.ISOLATION is Isolation.PROCESS:
+        # A worker that has to be started anew in the middle of a batch then finds everything there.
+        _preload(pool, *getattr(module, "PRELOAD", ()), module.__name__)
     sources: dict[str, str] = {}
     _collect_sources(module.__name__, sources)
     packages = [f"{name} {version(name)}" for name in getattr(module, "PACKAGES", ())]
@@ -148,6 +177,10 @@ def _open_own(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVerifi
         pool=pool,
         sees_attempt=next(iter(typing.get_type_hints(module.verify).values())) is Attempt,
     )
+
+
+def _preload(pool: JudgePool, *modules: str) -> None:
+    pool.preload += [name for name in (judge_one.__module__, *modules) if name not in pool.preload]
 
 
 def _collect_sources(name: str, found: dict[str, str]) -> None:
@@ -171,6 +204,7 @@ def _open_users(spec: Spec, pool: JudgePool, deadline: float | None) -> OpenVeri
         raise BadInput("verifier", str(spec), "a file of yours takes no options", remedy="write them into it")
     code = hash_bytes(path.read_bytes())
     judging = Source(str(path), function or "verify", (), code)
+    _preload(pool)
     holds = _look_into(judging, pool, deadline)
     own_extract = Source(f"{PACKAGE}.exact", "verify", (), code)
     return OpenVerifier(

@@ -45,10 +45,12 @@ const sharpenPage = (() => {
 
   const valueOf = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
 
+  // The number that a text begins with: of "+0.7% (-2.7 to +4.0)" and "<0.001", too.
+  const numberOf = (text) => Number(/^<?([+-]?[0-9][0-9,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)/.exec(text)?.[1].replaceAll(",", ""));
+
   function compare(one, other) {
-    const [left, right] = [Number(one), Number(other)];
-    const numbers = one !== "" && other !== "" && !Number.isNaN(left) && !Number.isNaN(right);
-    return numbers ? left - right : one.localeCompare(other);
+    const [left, right] = [numberOf(one), numberOf(other)];
+    return Number.isNaN(left) || Number.isNaN(right) ? one.localeCompare(other) : left - right;
   }
 
   function sortBy(heading) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sharpen.experiment.comparison import Comparison, Point, Role
+from sharpen.experiment.comparison import ArmResult, Comparison, Point, Role
 from sharpen.report.charts.base import (
     Chart,
     Row,
@@ -36,8 +36,7 @@ _ALWAYS = ("sampled", "trained", "seconds")
 
 def scores(found: Comparison) -> Chart:
     """Sealed-test score of every arm, the best rank first."""
-    ranked = sorted(found.arms, key=lambda arm: (arm.rank, -(arm.score.mean or 0.0)))
-    arms = {_named(arm.name, arm.role): arm.score for arm in ranked}
+    arms = {_named(arm.name, arm.role): arm.score for arm in _ranked(found)}
     return ranges("arm-scores", "Sealed-test scores with 95 % intervals", "score", arms)
 
 
@@ -163,16 +162,16 @@ def standings(found: Comparison) -> Table:
             (
                 arm.rank,
                 _named(arm.name, arm.role),
-                arm.score.percent(),
-                arm.minus_control.percent(signed=True) if arm.minus_control else "",
-                "" if arm.p_value is None else arm.p_value,
+                _unbroken(arm.score.percent()),
+                _unbroken(arm.minus_control.percent(signed=True) if arm.minus_control else ""),
+                _p(arm.p_value),
                 arm.standing.value if arm.standing else "",
                 arm.usage.sampled_tokens,
                 arm.usage.trained_tokens,
                 round(arm.seconds, 1),
                 round(arm.test_tokens),
             )
-            for arm in sorted(found.arms, key=lambda arm: (arm.rank, arm.role is not Role.METHOD))
+            for arm in _ranked(found)
         ),
     )
 
@@ -186,7 +185,7 @@ def pairs(found: Comparison) -> Table:
                 pair.one,
                 pair.other,
                 pair.delta.percent(signed=True),
-                "" if pair.p_value is None else pair.p_value,
+                _p(pair.p_value),
                 "yes" if pair.clear else "no",
             )
             for pair in found.pairs
@@ -202,7 +201,7 @@ def seeds(found: Comparison) -> Table:
             (
                 arm.name,
                 run.seed,
-                run.score,
+                "unknown" if run.score is None else f"{run.score:.1%}",
                 run.usage.sampled_tokens,
                 run.usage.trained_tokens,
                 round(run.seconds, 1),
@@ -213,6 +212,21 @@ def seeds(found: Comparison) -> Table:
             for run in arm.runs
         ),
     )
+
+
+def _ranked(found: Comparison) -> list[ArmResult]:
+    return sorted(found.arms, key=lambda arm: (arm.rank, -(arm.score.mean or 0.0)))
+
+
+def _unbroken(text: str) -> str:
+    """In one line, however narrow the column."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def _named(name: str, role: Role) -> str:

@@ -7,6 +7,7 @@ goes on later is told on.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ from sharpen.report.sinks.rounds import Numbers, Rounds
 PACKAGE = "sharpen.report.sinks"
 PATIENCE = 120.0
 """Seconds that a tracker gets after the end of the run."""
+_LAST_WORDS = 5.0
+"""Seconds in which one that hangs may write down where it does."""
 _PAUSE, _SHARE = 1.0, 20
 """Between looks at the journal: seconds, and how many times as long as the last look took."""
 _PRELOAD = ("sharpen.core.task", "sharpen.report.sinks.follow")
@@ -88,8 +91,7 @@ def following(folder: Path, sinks: Sequence[Asked], warn: Callable[[str], None])
         for asked, process, ours in started:
             process.join(PATIENCE)
             if process.exitcode != 0:
-                how = "hung and was ended" if process.exitcode is None else "failed"
-                process.kill()
+                how = _end(process) if process.exitcode is None else "failed"
                 log = _log_of(folder, asked.name)
                 warn(f"sink {asked.name} {how}; the run itself is whole, {log} says more")
             ours.close()
@@ -101,6 +103,14 @@ def _started(folder: Path, asked: Asked) -> tuple[Any, Connection]:
     process.start()
     theirs.close()
     return process, ours
+
+
+def _end(process: Any) -> str:
+    """End a tracker that hangs, and say so; its log gets to know where it stood."""
+    process.terminate()
+    process.join(_LAST_WORDS)
+    process.kill()
+    return f"hung for {PATIENCE:.0f} s and was ended"
 
 
 def _say(ours: Connection, word: str) -> None:
@@ -128,7 +138,8 @@ def _follow(folder: Path, asked: Asked, run: Connection) -> None:
     with log.open("ab", buffering=0) as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
-    _Teller(folder, asked).tell_all(run)
+    faulthandler.register(signal.SIGTERM, chain=True)
+    _Teller(folder, asked).tell_all(run, word)
 
 
 def _heard(run: Connection, seconds: float) -> str | None:
@@ -152,16 +163,18 @@ class _Teller:
         if self._path.is_file():
             self._state = State.model_validate_json(self._path.read_bytes())
 
-    def tell_all(self, run: Connection) -> None:
-        """Until the run ends or stops."""
-        word, pause = None, 0.0
-        while word is None:
-            word = _heard(run, pause)
+    def tell_all(self, run: Connection, word: str | None) -> None:
+        """Until the run ends or stops, which it does not say again if it has: then `word` is what it said."""
+        pause = 0.0
+        while True:
+            word = word or _heard(run, pause)
             begun = time.monotonic()
             for row in islice(read_rows(self._folder), self._rows, None):
                 self._rows += 1
                 for numbers in self._rounds.add(row):
                     self._tell(numbers)
+            if word is not None:
+                break
             pause = max(_PAUSE, _SHARE * (time.monotonic() - begun))
         if word == _ENDED:
             for numbers in self._rounds.rest():

@@ -41,3 +41,6 @@ const SIGNS = { running: "▶", done: "✓", budget: "■", unfinished: "○", e
 // A state is told by a sign and a word, never by colour alone.
 export const stateWords = (card) =>
   `${SIGNS[card.state]} ${card.state === "budget" ? `budget: ${words(card.stopped_by ?? "")}` : card.state}`;
+
+// A file's name in place of its whole path; addresses of servers stay.
+export const withoutFolders = (text) => text.replace(/(^|:)\/(?!\/)\S*\//, "$1…/");

@@ -3,7 +3,7 @@
 import { Refused, get, listen } from "./api.js";
 import { refused } from "./app.js";
 import { fill, h, table } from "./dom.js";
-import { ago, count, interval, stateWords } from "./format.js";
+import { ago, count, interval, stateWords, withoutFolders } from "./format.js";
 
 const STATES = ["running", "done", "budget", "unfinished", "empty", "unreadable"];
 const COLUMNS = ["", "state", "run", "recipe", "task", "model", "seed", "test score after", "gain", "steps", "changed"];
@@ -79,7 +79,7 @@ function cells(view, card) {
     h("td", {}, tick),
     h("td", { class: `state ${card.state}` }, stateWords(card)),
     h("th", { scope: "row" }, h("a", { href: runAddress(card.name), "data-part": "link" }, card.name)),
-    h("td", {}, card.recipe), h("td", {}, card.task), h("td", {}, card.model),
+    ...[card.recipe, card.task, card.model].map((text) => h("td", { title: text }, withoutFolders(text))),
     h("td", { class: "number" }, card.state === "empty" || card.state === "unreadable" ? "" : card.seed),
     h("td", { class: "number" }, interval(card.after)),
     h("td", { class: "number" }, interval(card.delta, true)),
