@@ -16,7 +16,7 @@ FLOAT = "ours, float32"
 
 def int8_rows(model: HFModel, case: Case, limits: Limits, *, repeats: int) -> list[Row]:
     """None where the model is not in float32 on a CPU. The limit is that of float32."""
-    from sharpen.models.hf_int8 import MOST_MISMATCH, Int8Sampler
+    from sharpen.models.hf_int8 import MOST_KL, Int8Sampler
     from sharpen.models.probe import INT8_GAIN, machine_profile
 
     own = model.sampler
@@ -44,7 +44,7 @@ def int8_rows(model: HFModel, case: Case, limits: Limits, *, repeats: int) -> li
             case=f"{model.name}: int8 weights",
             metric="log-probability off by, a token",
             ours=mismatch.mean,
-            note=f"{mismatch.tokens} tokens, {mismatch.bias:+.2g} with its sign; used up to {MOST_MISMATCH}",
+            note=f"{mismatch.tokens} tokens; KL {mismatch.kl:.2g}, used up to {MOST_KL}",
         ),
         *compared(
             f"{model.name}: {case.name}, int8",

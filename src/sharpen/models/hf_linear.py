@@ -2,7 +2,8 @@
 
 Weights are rounded by output channel and inputs by row, both evenly about zero, so that a row's numbers do
 not depend on its neighbours. The products are torch's own (fbgemm). They add pairs of products in 16 bits,
-which 8 bits times 8 bits could overrun: weights have 7 bits, inputs 8.
+which 8 bits times 8 bits can overrun: so the two weights of such a pair come to 128 together at most. Inputs
+that are large beside the others are made smaller, and their weights larger.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import warnings
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import pad
 
-WEIGHT_STEPS = 63
-INPUT_STEPS, INPUT_ZERO = 127, 128
+STEPS, ZERO = 127, 128
 SMALLEST = 1e-12
+EASED = 0.4
+"""How much of the unevenness of inputs is given to the weights (SmoothQuant's alpha, arXiv 2211.10438)."""
 
 
 def available() -> bool:
@@ -26,11 +29,13 @@ def available() -> bool:
 class Int8Linear(Module):
     """A linear layer with int8 weights; inputs and outputs are float32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """weight: [outputs, inputs]."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, peaks: Tensor | None = None) -> None:
+        """weight: [outputs, inputs]. peaks: [inputs], the largest magnitudes that were seen."""
         super().__init__()
         weight = weight.detach().float()
-        scales = weight.abs().amax(dim=1).clamp(min=SMALLEST).double() / WEIGHT_STEPS
+        self.share = torch.ones(weight.shape[1]) if peaks is None else _shares(peaks, weight)
+        weight = weight / self.share
+        scales = _largest_pairs(weight).clamp(min=SMALLEST).double() / STEPS
         zeros = torch.zeros(len(scales), dtype=torch.long)
         with warnings.catch_warnings():
             # Quantised tensors are to go from torch one day; `available` then says so.
@@ -42,13 +47,26 @@ class Int8Linear(Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
-        rows = inputs.reshape(-1, inputs.shape[-1])
+        rows = inputs.reshape(-1, inputs.shape[-1]) * self.share
         largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True).clamp_(min=SMALLEST)
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            rows / largest, 1 / INPUT_STEPS, INPUT_ZERO, self.packed
+            rows.div_(largest), 1 / STEPS, ZERO, self.packed
         )
         product *= largest
         if self.bias is not None:
             product += self.bias
         told: Tensor = product.view(*inputs.shape[:-1], self.outputs)
         return told
+
+
+def _largest_pairs(weight: Tensor) -> Tensor:
+    """The most that two neighbours of one sign come to in every row: [outputs]."""
+    pairs = pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    sums = [(sign * pairs).clamp(min=0).sum(dim=-1).amax(dim=-1) for sign in (1, -1)]
+    return torch.maximum(*sums)
+
+
+def _shares(peaks: Tensor, weight: Tensor) -> Tensor:
+    """What inputs are multiplied by, and weights divided by: less of what is large beside the others."""
+    others = weight.abs().amax(dim=0).clamp(min=SMALLEST**0.5)
+    return others ** (1 - EASED) / peaks.clamp(min=SMALLEST**0.5) ** EASED
