@@ -51,7 +51,7 @@ def int8_twin(module: PreTrainedModel, probes: Sequence[tuple[int, ...]]) -> Pre
 
     probes: prompts that show how large the inputs of each layer are.
     """
-    return _twin(module, _peaks(module, probes))  # type: ignore[return-value]
+    return _twin(module, _peaks(module, probes))
 
 
 def _linear(module: Module) -> Linear | None:

@@ -90,9 +90,10 @@ class Kept:
             return torch.bmm(weights.view(len(keys), -1, used), values).view(rows, heads, width)
         told, said = self.prompts
         scores = torch.cat((_by_prompt(queries, told.transpose(2, 3), layout.grid), scores), dim=-1)
-        shared, own = _weights(scores, layout.unseen).split((told.shape[2], used), dim=-1)
-        heard = torch.bmm(own.reshape(len(keys), -1, used), values).view(rows, heads, width)
-        return heard.add_(_by_prompt(shared, said, layout.grid))
+        weights, length = _weights(scores, layout.unseen), told.shape[2]
+        own = weights[..., length:].reshape(len(keys), -1, used)
+        heard = torch.bmm(own, values).view(rows, heads, width)
+        return heard.add_(_by_prompt(weights[..., :length], said, layout.grid))
 
 
 def _weights(scores: Tensor, unseen: Tensor | None) -> Tensor:

@@ -61,7 +61,7 @@ class Int8Linear(Module):
 
 def _largest_pairs(weight: Tensor) -> Tensor:
     """The most that two neighbours of one sign come to in every row: [outputs]."""
-    pairs = pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    pairs = pad(weight, (0, weight.shape[1] % 2)).reshape(len(weight), -1, 2)
     sums = [(sign * pairs).clamp(min=0).sum(dim=-1).amax(dim=-1) for sign in (1, -1)]
     return torch.maximum(*sums)
 
