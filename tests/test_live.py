@@ -13,6 +13,7 @@ from helpers_run import START, KillAfter, engine, loop, task_set
 from sharpen.core.budget import Budget, Purpose, Usage
 from sharpen.core.journal import Entry, Wall, read_rows
 from sharpen.core.run import Run
+from sharpen.core.verdict import Scored
 from sharpen.report.live import Live
 from sharpen.report.standing import Standing, duration
 
@@ -88,3 +89,14 @@ def test_shows_a_panel_on_a_terminal_and_plain_lines_elsewhere(tmp_path: Path, t
     assert "\x1b[31m" not in text and "\u202e" not in text and r"\x1b[31mred" in text
     assert re.search(r"round +3", text) and "sampled tokens left" in text
     assert re.search(r"val score +\d+\.\d% \(\d+\.\d to \d+\.\d\)", text)
+
+
+@pytest.mark.parametrize(("values", "said"), [((0.0, 1.0), "50.0% right"), ((-3.0, -1.0), "mean -2")])
+def test_values_that_are_no_shares_are_not_called_right(values: tuple[float, ...], said: str) -> None:
+    step = Entry(key="judge", verb="judge", inputs="", blob="", usage=Usage(), purpose=Purpose.METHOD)
+    screen = Console(file=io.StringIO(), width=100)
+    with Live(screen) as live:
+        wall = Wall(session="", elapsed=0, seconds=60, model_seconds=0)
+        live.finished(step, wall, tuple(Scored(value=value) for value in values), replayed=False)
+        live.close()
+    assert isinstance(screen.file, io.StringIO) and said in screen.file.getvalue()

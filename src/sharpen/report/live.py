@@ -214,6 +214,9 @@ class _Tally:
         if not self._values:
             return "no score"
         mean = sum(self._values) / len(self._values)
+        if not 0 <= min(self._values) <= max(self._values) <= 1:
+            # Rewards or log-probabilities: no share of anything.
+            return f"mean {mean:.4g}"
         return f"{mean_interval(self._values).percent() if one_each else f'{mean:.1%}'} right"
 
 
