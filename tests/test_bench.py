@@ -12,7 +12,7 @@ from sharpen.bench.frozen import GROUP, frozen
 from sharpen.bench.limits import Limits
 from sharpen.bench.loop import sample_cost
 from sharpen.bench.rows import Peer, alternate, compared
-from sharpen.bench.sampler import Case, Generate, drawn, prompts_for
+from sharpen.bench.sampling import Case, Generate, drawn, prompts_for
 from sharpen.cli.bench import lines
 from sharpen.core.budget import Usage
 from sharpen.core.journal import Entry, Row, Wall

@@ -6,7 +6,7 @@ import pytest
 
 from helpers_models import make_model
 from sharpen.bench.llama_cpp import NAME, LlamaCpp, Wanted, exported, requests, same_greedy
-from sharpen.bench.sampler import prompts_for
+from sharpen.bench.sampling import prompts_for
 from sharpen.models.hf import HFModel
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sharpen.bench.limits import Limits
 from sharpen.bench.rows import Peer, Row, compared, rate
-from sharpen.bench.sampler import Case, drawn
+from sharpen.bench.sampling import Case, drawn
 
 if TYPE_CHECKING:
     from sharpen.models.hf import HFModel

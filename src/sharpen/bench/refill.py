@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sharpen.bench.limits import Limits
 from sharpen.bench.rows import Peer, Row, compared, rate
-from sharpen.bench.sampler import GENERATE, LARGE, Case, Generate, drawn, prompts_for
+from sharpen.bench.sampling import GENERATE, LARGE, Case, Generate, drawn, prompts_for
 from sharpen.core.policy import Decoding, PromptForm
 
 if TYPE_CHECKING:
