@@ -167,11 +167,11 @@ PLACE = Setting(request={"task": GAME, "model": "pupil", "test_temperature": 1.0
     ),
     demo=PLACE.on(train=96, val=2, test=100, control_samples=2, threads=1),
     ablation={"hints": "other"},
-    claim="RL in dialogues with informative hints raises what later turns add; single-turn RL does not.",
+    claim="RL in dialogues with informative hints finds more by the last turn than imitation of what succeeded.",
     arms={
-        "single-turn RL": {"turns": 1, "group": 18},
-        "told to try again": {"hints": "again"},
         "SFT on successes": {"learn": "sft"},
+        "told to try again": {"hints": "again"},
+        "single-turn RL": {"turns": 1, "group": 18},
         "teacher's turns learnt": {"w": 0.5},
     },
 )
