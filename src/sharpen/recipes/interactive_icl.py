@@ -167,7 +167,7 @@ PLACE = Setting(request={"task": GAME, "model": "pupil", "test_temperature": 1.0
     ),
     demo=PLACE.on(train=96, val=2, test=100, control_samples=2, threads=1),
     ablation={"hints": "other"},
-    claim="RL in dialogues with informative hints finds more by the last turn than imitation of what succeeded.",
+    claim="RL in dialogues with informative hints finds more by the last turn than SFT on what succeeded.",
     arms={
         "SFT on successes": {"learn": "sft"},
         "told to try again": {"hints": "again"},
