@@ -31,7 +31,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from sharpen.core.attempt import Attempt
-from sharpen.core.policy import Policy
+from sharpen.core.policy import SINGLE_TURN, Policy
 from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
@@ -123,6 +123,7 @@ PLACE = Setting(
     paper="arXiv 2303.17651",
     improves="answers",
     sees=Channel.LABEL,
+    acts=(SINGLE_TURN, "with_python"),
     home=PLACE.on(train=1, val=32, test=200),
     small=PLACE.on(train=1, val=2, test=4, control_samples=2, threads=1).at(turns=2),
     demo=PLACE.on(train=1, val=8, test=40, control_samples=2, threads=1).at(control=None),
