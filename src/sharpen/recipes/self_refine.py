@@ -35,7 +35,7 @@ from sharpen.core.policy import SINGLE_TURN, Policy
 from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
-from sharpen.core.task import Channel, Task, TaskSet
+from sharpen.core.task import SINGLE_TURN, Channel, Task, TaskSet
 from sharpen.judges.critics import Asking, Critic, Dealt, Doubting, Silent, Verifying
 from sharpen.monitors.refinement import watch_refinement
 from sharpen.search.refinement import Ended, History, Refining, answers_of
