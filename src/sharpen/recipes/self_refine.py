@@ -31,7 +31,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from sharpen.core.attempt import Attempt
-from sharpen.core.policy import SINGLE_TURN, Policy
+from sharpen.core.policy import Policy
 from sharpen.core.recipe import Setting, recipe
 from sharpen.core.records import Record
 from sharpen.core.run import Run, Scope
