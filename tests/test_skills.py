@@ -79,6 +79,7 @@ def test_a_library_comes_back_from_its_folder_with_a_persons_edits(tmp_path: Pat
         ("Bad Name/SKILL.md", "---\nname: Bad Name\ndescription: x\n---\n", "Bad Name"),
         ("counters.json", '{"good": [1, -2, 0]}', "counters.json: n_fail"),
         ("counters.json", '{"good": 3}', "counters.json"),
+        ("counters.json", '{"good": [1e999, 0, 0]}', "counters.json"),
     ],
 )
 def test_a_wrong_edit_is_named_by_file_and_field(tmp_path: Path, file: str, text: str, named: str) -> None:

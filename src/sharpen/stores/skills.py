@@ -224,7 +224,7 @@ def _counters(data: bytes) -> dict[str, tuple[int, int, int]]:
     try:
         plain = json.loads(data)
         return {str(name): (int(a), int(b), int(c)) for name, (a, b, c) in plain.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise BadInput(COUNTERS, data[:60], str(error)[:80], remedy=remedy) from None
 
 
