@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from sharpen.core.ahead import Read
 from sharpen.core.artifact import Artifact, ArtifactStore, Kind
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Budget, Usage
-from sharpen.core.engine import Engine, Read
+from sharpen.core.engine import Engine
 from sharpen.core.gate import GateMode, GateRule
 from sharpen.core.journal import Entry, Journal, Wall, read_rows
 from sharpen.core.policy import Decoding, Job, Policy

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 import helpers_pool as work
 from helpers_run import START, KillAfter, Killed, ToyVerifier, contents, engine, loop, task, task_set
-from sharpen.core.ahead import Ahead, Begun
+from sharpen.core.ahead import Ahead, Begun, Read
 from sharpen.core.attempt import Attempt, Stop
-from sharpen.core.engine import Read
 from sharpen.core.run import Run
 from sharpen.core.task import Task
 from sharpen.core.verdict import Scored, Verdict

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from helpers_run import START, KillAfter, Killed, engine, task
+from sharpen.core.ahead import Read
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.budget import Purpose
-from sharpen.core.engine import Read
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run, Scope
 from sharpen.core.task import Role, Task

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from trust import collapses
 
 from helpers_run import START, ToyVerifier, engine, task_set
+from sharpen.core.ahead import Read
 from sharpen.core.artifact import Artifact, Kind
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose
-from sharpen.core.engine import Engine, Read
+from sharpen.core.engine import Engine
 from sharpen.core.errors import Sealed
 from sharpen.core.policy import Policy, PromptForm
 from sharpen.core.run import Run

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from pydantic import JsonValue
 
+from sharpen.core.ahead import Read
 from sharpen.core.attempt import Attempt
-from sharpen.core.engine import Read
 from sharpen.core.gate import Decision, GateMode, GateReport, GateRule
 from sharpen.core.journal import read_rows
 from sharpen.core.records import decode

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from pydantic import JsonValue
 
+from sharpen.core.ahead import Read
 from sharpen.core.attempt import Attempt
-from sharpen.core.engine import Read
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run
 from sharpen.core.seeds import random_for

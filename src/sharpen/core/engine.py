@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from sharpen.core.ahead import Ahead
-from sharpen.core.ahead import Read as Read
-from sharpen.core.ahead import Verifier as Verifier
+from sharpen.core.ahead import Ahead, Verifier
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Budget, Meter, Purpose, Timing, Usage

@@ -16,10 +16,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from sharpen.core.ahead import Verifier
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge, Verifier
+from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow

@@ -60,9 +60,9 @@ class Cluster:
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.RaySystemError) as error:
             raise _lost(f"lost a task {RETRIES} times over: {type(error).__name__}") from error
 
-    def cancel(self, task: Any) -> None:
-        """Let go a task whose result nobody wants any more."""
-        self.ray.cancel(task)
+    def cancel(self, task: Any, *, force: bool = False) -> None:
+        """Let go a task whose result nobody wants any more; with force its process is ended."""
+        self.ray.cancel(task, force=force)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""

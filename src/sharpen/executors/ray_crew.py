@@ -31,7 +31,7 @@ class RayCrew:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         for task in self._running.values():
-            self._cluster.ray.cancel(task, force=True)
+            self._cluster.cancel(task, force=True)
         self._cluster.close()
 
     @property

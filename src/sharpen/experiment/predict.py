@@ -12,10 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from sharpen.actors.base import Cast, Stage
+from sharpen.core.ahead import Read
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Engine, Read
+from sharpen.core.engine import Engine
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.records import Record

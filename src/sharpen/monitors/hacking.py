@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sharpen.core.ahead import Verifier
 from sharpen.core.budget import Purpose
-from sharpen.core.engine import ModelJudge, Verifier
+from sharpen.core.engine import ModelJudge
 from sharpen.core.run import Scope, Scores
 from sharpen.core.stats import paired_delta
 from sharpen.core.task import Task
