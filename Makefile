@@ -39,6 +39,7 @@ check: setup
 
 docs: setup
 	$(BIN)/python tools/make_docs.py
+	$(BIN)/python tools/capacity.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -150,9 +150,7 @@ def test_what_a_policy_wrote_is_text(page: playwright.Page, site: Site) -> None:
     for _ in range(3):
         before = more.inner_text()
         more.click()
-        page.wait_for_function(
-            "before => !document.querySelector('article button').textContent.includes(before)", arg=before
-        )
+        playwright.expect(more).not_to_contain_text(before)
     assert f"64,000 of {len(LONG):,}" in more.inner_text()
     assert page.title() != "harmed"
     assert page.locator("main :is(img, script, iframe, object)").count() == 0
@@ -292,6 +290,6 @@ def test_everything_has_a_name_and_can_be_reached(page: playwright.Page, site: S
     go(page, site, "")
     page.get_by_role("link", name="one", exact=True).press("Enter")
     page.locator("h1", has_text="one").wait_for()
-    page.wait_for_function("document.activeElement.tagName === 'H1'")
+    playwright.expect(page.locator("h1")).to_be_focused()
     page.get_by_role("link", name="attempts").press("Enter")
     page.get_by_role("heading", name="Attempts", exact=True).wait_for()

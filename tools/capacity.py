@@ -43,7 +43,7 @@ Written by `tools/capacity.py`; do not edit. For a model, a card and a job of yo
 
 Nothing below was run at this size. Tokens and memory follow from the job alone. Hours follow from what
 cards can do at most and from the share of it that is reached, and that share is taken from elsewhere:
-*carried over* is what this package reaches on a CPU core with a model of two million parameters
+*carried over* is what this package reaches on a CPU core with models of two and 135 million parameters
 (`results/performance`), *published* is what others reach on an H100 with engines and kernels of their own.
 A GPU of one's own, measured by `sharpen bench`, is worth more than either.
 """
