@@ -1,8 +1,8 @@
 """A worker process of the judge pool, seen from both ends.
 
 The worker writes every result as soon as it has it, so its owner always knows which item it is at and since
-when, and none is lost with a worker that is ended. The owner reads at once whatever has come: for quick items,
-waking up for each would cost more than the item. A worker whose owner is gone ends by itself.
+when, and no result is lost with a worker that is ended. The owner reads at once whatever has come: to take
+quick results one by one would cost more than they do. A worker whose owner is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Worker:
         self.connection.send((function, items, deadline))
 
     def results(self) -> Iterator[tuple[int, Value[Any] | Lost]]:
-        """All that has come by now, with its places; EOFError or OSError at the end of a process that ended."""
+        """All that has come by now, with its places; then EOFError or OSError if the process has ended."""
         while self.places and self.connection.poll():
             piece = os.read(self.connection.fileno(), _PIECE)
             if not piece:
