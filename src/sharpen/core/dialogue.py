@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import JsonValue
 
@@ -55,10 +56,15 @@ class Picture(Record):
         """What it was made of."""
         return b64decode(self.data)
 
+    @cached_property
+    def sha(self) -> str:
+        """SHA-256 of its bytes: 64 hex digits."""
+        return hash_bytes(self.bytes)
+
     @property
     def told(self) -> Picture:
         """The hash of its bytes in their place, for records that only say which picture was shown."""
-        return Picture(media=self.media, data=f"sha256:{hash_bytes(self.bytes)}")
+        return Picture(media=self.media, data=f"sha256:{self.sha}")
 
 
 _BEGINNINGS = {

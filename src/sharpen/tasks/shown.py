@@ -17,12 +17,26 @@ from sharpen.core.errors import BadInput, Unavailable
 
 MOST_SIDE = 4096
 """Pixels of a picture's side."""
+MOST_PICTURES = 16
+"""Of one task."""
 _FORMATS = {Media.PNG: "PNG", Media.JPEG: "JPEG", Media.GIF: "GIF", Media.WEBP: "WEBP"}
 _BROKEN = (
     *(OSError, SyntaxError, EOFError, ValueError, TypeError, IndexError, KeyError, OverflowError),
     *(MemoryError, struct.error, zlib.error),
 )
 """What decoders raise at what is no picture."""
+
+
+def pictures_named(value: object, folder: Path) -> list[Picture]:
+    """The pictures that a field of a task names: a path below the folder, a `data:` URL, or several."""
+    names = value if isinstance(value, list) else [value]
+    if len(names) > MOST_PICTURES or not all(isinstance(name, str) for name in names):
+        raise BadInput(
+            "picture", f"{value!r:.40}", "is no path and no list of some", remedy=f"at most {MOST_PICTURES}"
+        )
+    return [
+        picture_in(name) if name.startswith("data:") else picture_at(Path(name), folder) for name in names
+    ]
 
 
 def picture_in(url: str) -> Picture:
