@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -83,9 +85,12 @@ class Files:
         """`fetch` writes what a parcel holds to a file."""
         self._fetch = fetch
         _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = FileLock(self.folder / "lock")
+        fresh = Path(tempfile.mkdtemp(prefix="sharpen-new-"))
+        self._lock = FileLock(fresh / "lock")
         self._lock.acquire()
+        # Only now, as another process may take it for one that is left behind.
+        self.folder = fresh.replace(fresh.with_name(fresh.name.replace("sharpen-new-", _PREFIX)))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.store = ArtifactStore(self.folder / "store")
         self._sets: OrderedDict[frozenset[str], None] = OrderedDict()
 
@@ -126,10 +131,9 @@ def _told(work: Callable[[], None]) -> Refused | None:
 def _sweep() -> None:
     """Remove folders whose processes were killed: nobody holds their locks any more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid() or not (folder / "lock").exists():
-            continue
-        try:
+        # Another process may sweep at the same time.
+        with suppress(FileNotFoundError, Timeout):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
             with FileLock(folder / "lock", timeout=0):
-                shutil.rmtree(folder)
-        except Timeout:
-            continue
+                shutil.rmtree(folder, ignore_errors=True)

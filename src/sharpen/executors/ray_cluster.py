@@ -83,13 +83,12 @@ class Cluster:
         except errors.GetTimeoutError as error:
             raise _lost(f"has not finished a task in {seconds:.0f} s") from error
         except errors.RayTaskError as error:
-            reason = (str(error).strip().splitlines() or [""])[-1][:200]
             raise Unavailable(
-                f"a node of the Ray cluster cannot do the work: {reason}",
+                f"a node of the Ray cluster cannot do the work: {_last_line(error)}",
                 remedy="have the same packages, and files of your own in the same places, on every node",
             ) from error
         except (errors.RayActorError, errors.ObjectLostError) as error:
-            raise _lost(f"lost an engine: {_first_line(error)}", Gone) from error
+            raise _lost(f"lost an engine: {_last_line(error)}", Gone) from error
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.RaySystemError) as error:
             raise _lost(f"lost a task {RETRIES} times over: {type(error).__name__}") from error
 
@@ -119,8 +118,8 @@ def _version() -> str:
     return sharpen.__version__
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:200]
 
 
 def _lost(what: str, kind: type[Unavailable] = Unavailable) -> Unavailable:
