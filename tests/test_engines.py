@@ -19,9 +19,10 @@ from sharpen.executors.hands import Files, Hand, Refused
 from sharpen.executors.shared import SharedFolder
 from sharpen.executors.source import open_crew, open_pool
 from sharpen.experiment import execute as executing
-from sharpen.experiment.assemble import Setup
 from sharpen.experiment.check_recipe import StopAfter, small_spec
-from sharpen.experiment.engines import open_engine, wanted_by
+from sharpen.experiment.engines import Wanted, open_engine, wanted_by
+from sharpen.experiment.spec import Request
+from sharpen.models.base import Model
 
 
 class Far:
@@ -85,8 +86,10 @@ class Here:
 
     count = 2
 
-    def __init__(self, setup: Setup, fetch: Callable[[Any, Path], None], send: Callable[..., object]) -> None:
-        self.hands = [Hand(open_engine, (wanted_by(setup),), fetch) for _ in range(self.count)]
+    def __init__(
+        self, wanted: Wanted, fetch: Callable[[Any, Path], None], send: Callable[..., object]
+    ) -> None:
+        self.hands = [Hand(open_engine, (wanted,), fetch) for _ in range(self.count)]
         assert [hand.ready({}) for hand in self.hands] == [None, None]
         self.send = send
         self.pieces = 0
@@ -115,12 +118,12 @@ def test_engines_make_what_the_driver_makes(tmp_path: Path, monkeypatch: pytest.
     shared = SharedFolder(str(tmp_path / "shared"))
     made: list[Here] = []
 
-    def engines(pool: object, setup: Setup) -> Here:
+    def engines(request: Request, pool: object, model: Model) -> Here:
         def send(sha: str, path: Path) -> str:
             shared.offer(sha, path)
             return sha
 
-        made.append(Here(setup, SharedFolder(shared.url).fetch, send))
+        made.append(Here(wanted_by(request, model), SharedFolder(shared.url).fetch, send))
         return made[0]
 
     monkeypatch.setattr(executing, "open_engines", engines)

@@ -1,7 +1,9 @@
 """Shows what a Ray cluster of several nodes on this machine does to a run: it changes nothing but the time.
 
-    python tools/measure_cluster.py kill     a node dies and the driver is killed -9 on the way; same journal?
-    python tools/measure_cluster.py speed    judge-bound work with one worker and with two
+    python tools/measure_cluster.py kill                a node dies and the driver is killed -9; same journal?
+    python tools/measure_cluster.py kill --engines 2    the same, and attempts are made there, too
+    python tools/measure_cluster.py kill --engines 2 --recipe mcts_dpo
+    python tools/measure_cluster.py speed               judge-bound work with one worker and with two
 
 Needs `pip install 'sharpen[ray]'`.
 """
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
@@ -24,29 +27,36 @@ from sharpen.core.task import Task
 from sharpen.executors.ray_pool import RayPool
 from sharpen.verifiers.source import open_verifier
 
-WORK = [
-    *("run", "star", "--task", "chain?level=1", "--verifier", "math", "--threads", "1", "--max-tokens", "24"),
-    *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
-    *("--iterations", "2", "--samples", "1"),
-]
+WORK = {
+    "star": [
+        *("--task", "chain?level=1", "--verifier", "math", "--threads", "1", "--max-tokens", "24"),
+        *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
+        *("--iterations", "2", "--samples", "1"),
+    ],
+    "mcts_dpo": [
+        *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
+        *("--iterations", "2", "--prompts", "8", "--K", "4", "--depth", "3", "--threads", "1"),
+    ],
+}
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+ENGINE_NODE = {**NODE, "num_cpus": 2}
 
 
-def new_cluster(workers: int) -> Cluster:
-    """A head that does no work, and so many nodes of one worker each."""
+def new_cluster(workers: int, node: Mapping[str, int] = NODE) -> Cluster:
+    """A head that does no work, and so many nodes."""
     cluster = Cluster(
         initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False}
     )
     for _ in range(workers):
-        cluster.add_node(**NODE)
+        cluster.add_node(**node)
     cluster.wait_for_nodes()
     return cluster
 
 
-def started(out: Path, *more: str) -> subprocess.Popen[bytes]:
+def started(recipe: str, out: Path, *more: str) -> subprocess.Popen[bytes]:
     """The run, in a process of its own."""
-    command = [sys.executable, "-c", "from sharpen.cli import main; main()", *WORK, "--out", str(out), *more]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", "from sharpen.cli import main; main()", "run", recipe, *WORK[recipe]]
+    return subprocess.Popen([*command, "--out", str(out), *more], stdout=subprocess.DEVNULL)
 
 
 def rows(folder: Path) -> int:
@@ -60,14 +70,15 @@ def until(folder: Path, wanted: int, driver: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def kill(folder: Path) -> None:
-    """A run on a cluster that loses a node and its driver, against one with local workers."""
-    assert started(folder / "local").wait() == 0
+def kill(folder: Path, recipe: str, engines: int) -> None:
+    """A run on a cluster that loses a node and its driver, against one of a single process."""
+    assert started(recipe, folder / "local").wait() == 0
     total = rows(folder / "local")
-    cluster = new_cluster(2)
+    node = ENGINE_NODE if engines else NODE
+    cluster = new_cluster(2, node)
     nodes, out = list(cluster.worker_nodes), folder / "ray"
-    executor = ("--executor", f"ray:{cluster.address}")
-    driver = started(out, *executor)
+    executor = ("--executor", f"ray:{cluster.address}?engines={engines}")
+    driver = started(recipe, out, *executor)
     until(out, total // 4, driver)
     cluster.remove_node(nodes[0], allow_graceful=False)
     print(f"killed a node after row {rows(out)} of {total}", flush=True)
@@ -76,8 +87,8 @@ def kill(folder: Path) -> None:
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     print(f"killed the driver after row {rows(out)} of {total}", flush=True)
-    cluster.add_node(**NODE)
-    assert started(out, *executor).wait() == 0
+    cluster.add_node(**node)
+    assert started(recipe, out, *executor).wait() == 0
     cluster.shutdown()
     same = head_of(out) == head_of(folder / "local") and rows(out) == total
     print(f"journal of {rows(out)} rows: {'the same' if same else 'DIFFERS'}")
@@ -109,6 +120,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["kill", "speed"])
     parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--engines", type=int, default=0, help="make attempts on so many engines")
+    parser.add_argument("--recipe", choices=list(WORK), default="star")
     parser.add_argument("--folder", type=Path, help="where the runs are kept; the local one is made once")
     asked = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -116,7 +129,7 @@ def main() -> None:
         speed(asked.items)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            kill(asked.folder or Path(folder))
+            kill(asked.folder or Path(folder), asked.recipe, asked.engines)
 
 
 if __name__ == "__main__":

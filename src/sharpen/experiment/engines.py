@@ -19,14 +19,16 @@ from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Priced
 from sharpen.core.errors import Mismatch
-from sharpen.core.policy import Decoding, Job, Policy
+from sharpen.core.policy import Actor, Decoding, Job, Policy
 from sharpen.core.records import Record
 from sharpen.core.updater import Stopwatch
 from sharpen.executors.hands import Hands
 from sharpen.executors.pool import JudgePool
 from sharpen.executors.source import open_hands
-from sharpen.experiment.assemble import POLICY_MODEL, Setup
+from sharpen.experiment.assemble import POLICY_MODEL
 from sharpen.experiment.manifest import code_fingerprint, versions
+from sharpen.experiment.spec import Request
+from sharpen.models.base import Model
 from sharpen.models.source import open_model, priced
 
 
@@ -150,18 +152,23 @@ class Engines:
         return [one.attempt for one in made]
 
 
-def wanted_by(setup: Setup) -> Wanted:
-    """What engines of a run must have."""
+def wanted_by(request: Request, model: Model) -> Wanted:
+    """What engines must have to stand for the model as it was opened here."""
     return Wanted(
-        model=priced(setup.spec.model, setup.spec.price),
-        threads=setup.threads,
-        dtype=setup.dtype,
-        fingerprint=setup.model.fingerprint,
+        model=priced(request.model, request.price),
+        threads=getattr(model, "threads", None),
+        dtype=getattr(model, "dtype", None),
+        fingerprint=model.fingerprint,
         code=code_fingerprint(),
         versions=versions(),
     )
 
 
-def open_engines(pool: JudgePool, setup: Setup) -> Hands | None:
-    """The engines that the run's executor names, with its model opened; None if it names none."""
-    return open_hands(setup.spec.executor, pool, open_engine, wanted_by(setup))
+def open_engines(request: Request, pool: JudgePool, model: Model) -> Hands | None:
+    """The engines that the request's executor names, with the model opened; None if it names none."""
+    return open_hands(request.executor, pool, open_engine, wanted_by(request, model))
+
+
+def led(cast: Cast, hands: Hands | None) -> Actor:
+    """What makes attempts: the engines, where there are some."""
+    return Engines(cast, hands) if hands else cast
