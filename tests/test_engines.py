@@ -16,11 +16,12 @@ from sharpen.core.errors import BadInput, Damaged, Unavailable
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run
 from sharpen.executors.hands import Files, Hand, Refused
+from sharpen.executors.pool import JudgePool
 from sharpen.executors.shared import SharedFolder
 from sharpen.executors.source import open_crew, open_pool
 from sharpen.experiment import execute as executing
 from sharpen.experiment.check_recipe import StopAfter, small_spec
-from sharpen.experiment.engines import Wanted, open_engine, wanted_by
+from sharpen.experiment.engines import Wanted, open_engine, open_engines, wanted_by
 from sharpen.experiment.spec import Request
 from sharpen.models.base import Model
 
@@ -166,6 +167,20 @@ def test_only_the_latest_files_are_kept(tmp_path: Path) -> None:
 def test_executors_that_mean_nothing_are_refused(executor: str) -> None:
     with pytest.raises(BadInput):
         open_pool(executor)
+
+
+class Paid:
+    """A model behind an endpoint, as far as engines look at it."""
+
+    name, fingerprint, dollars = "openai:x", "x", 0.0
+
+
+def test_endpoints_take_no_engines() -> None:
+    model: Any = Paid()
+    with JudgePool() as pool:
+        assert open_engines(Request(), pool, model) is None
+        with pytest.raises(BadInput, match="asked in parallel"):
+            open_engines(Request(executor="ray?engines=2"), pool, model)
 
 
 def test_comparisons_take_no_engines() -> None:

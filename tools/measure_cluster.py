@@ -4,6 +4,7 @@
     python tools/measure_cluster.py kill --engines 2    the same, and attempts are made there, too
     python tools/measure_cluster.py kill --engines 2 --recipe mcts_dpo
     python tools/measure_cluster.py speed               judge-bound work with one worker and with two
+    python tools/measure_cluster.py attempts            attempts of the shipped model, one engine and two
 
 Needs `pip install 'sharpen[ray]'`.
 """
@@ -17,14 +18,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
+from sharpen.actors.base import Cast, Stage
+from sharpen.core.acting import Chunk, making
+from sharpen.core.artifact import ArtifactStore
 from sharpen.core.journal import head_of, read_rows
+from sharpen.core.policy import Actor, Decoding, Job, Policy
 from sharpen.core.task import Task
+from sharpen.core.updater import Stopwatch
 from sharpen.executors.ray_pool import RayPool
+from sharpen.executors.source import open_pool
+from sharpen.experiment.assemble import POLICY_MODEL
+from sharpen.experiment.engines import led, open_engines
+from sharpen.experiment.spec import Request
+from sharpen.models.source import open_model
+from sharpen.tasks.source import load_tasks
 from sharpen.verifiers.source import open_verifier
 
 WORK = {
@@ -40,6 +52,7 @@ WORK = {
 }
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 ENGINE_NODE = {**NODE, "num_cpus": 2}
+ROWS = 64
 
 
 def new_cluster(workers: int, node: Mapping[str, int] = NODE) -> Cluster:
@@ -115,10 +128,40 @@ def speed(items: int) -> None:
     print(f"throughput with two workers: {seconds[1] / seconds[2]:.2f} times that of one")
 
 
+def attempts(items: int) -> None:
+    """Seconds for the same attempts by one engine of one thread and by two."""
+    tasks = load_tasks("chain?level=3", seed=0, train=items, val=1, test=1).train
+    jobs = [Job(task, index, 8 * n + index) for n, task in enumerate(tasks) for index in range(8)]
+    chunks = [Chunk(str(start), jobs[start : start + ROWS]) for start in range(0, len(jobs), ROWS)]
+    seconds = {}
+    for engines in (1, 2):
+        cluster = new_cluster(engines, ENGINE_NODE)
+        request = Request(threads=1, executor=f"ray:{cluster.address}?engines={engines}")
+        with open_pool(request.executor) as pool, tempfile.TemporaryDirectory() as folder:
+            model = open_model("tiny", threads=1)
+            hands = open_engines(request, pool, model)
+            actor = led(Cast(Stage({POLICY_MODEL: model}, ArtifactStore(Path(folder)), Stopwatch())), hands)
+            policy = Policy(model=POLICY_MODEL, base=model.fingerprint)
+            how = Decoding(max_tokens=96)
+            made(actor, policy, how, chunks[: 2 * engines])
+            start = time.perf_counter()
+            tokens = made(actor, policy, how, chunks)
+            seconds[engines] = time.perf_counter() - start
+        cluster.shutdown()
+        print(f"{engines} engine{'s' * (engines > 1)}: {tokens / seconds[engines]:.0f} tokens/s", flush=True)
+    print(f"throughput of two engines: {seconds[1] / seconds[2]:.2f} times that of one")
+
+
+def made(actor: Actor, policy: Policy, how: Decoding, chunks: Sequence[Chunk]) -> int:
+    """Tokens of the attempts of these chunks."""
+    makings = making(actor, policy, how, chunks, lambda key: False)
+    return sum(attempt.token_count for one in makings for attempt in one.attempts())
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["kill", "speed"])
+    parser.add_argument("what", choices=["kill", "speed", "attempts"])
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--engines", type=int, default=0, help="make attempts on so many engines")
     parser.add_argument("--recipe", choices=list(WORK), default="star")
@@ -127,6 +170,8 @@ def main() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if asked.what == "speed":
         speed(asked.items)
+    elif asked.what == "attempts":
+        attempts(asked.items // 10)
     else:
         with tempfile.TemporaryDirectory() as folder:
             kill(asked.folder or Path(folder), asked.recipe, asked.engines)
