@@ -273,6 +273,13 @@ def test_a_model_without_a_place_for_them_says_so(local: Served, monkeypatch: py
             assert caught.value.param == field
 
 
+def test_a_field_is_named_as_the_client_wrote_it(client: openai.OpenAI) -> None:
+    part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}
+    with pytest.raises(openai.BadRequestError, match="nothing is fetched") as caught:
+        asked(client, messages=[{"role": "user", "content": [part]}])
+    assert caught.value.param == "messages.0.content.0.image_url.url"
+
+
 # ---- pictures
 
 
