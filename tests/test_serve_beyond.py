@@ -40,8 +40,11 @@ from sharpen.models.calls import MOST_CALLS, opening, read_calls
 from sharpen.models.dialogue import text_tool
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_decode import Drawn
+from sharpen.serve.app import parsed
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Choice, Served, open_served
+from sharpen.serve.wanted import wanted
+from sharpen.serve.wire import ChatRequest, Refusal
 
 SCRIPT = '''
 import json, re
@@ -329,7 +332,57 @@ def test_a_policy_behind_an_endpoint_sees_pictures(behind: Endpoint, pool: Judge
             asked(client, tools=[PYTHON], tool_choice="required")
 
 
-# ---- hostile words and schemas
+# ---- hostile requests, words and schemas
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("\ud83d"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+PIECES: list[Any] = [
+    *("user", "tool", "assistant", "x", "function", "required", "auto", "image_url", "text", "json_schema"),
+    *(PYTHON, {"url": "data:image/png;base64,AAAA"}, {"type": "text", "text": "?"}, {"schema": {"type": 3}}),
+    {"type": "image_url", "image_url": {"url": "data:,"}},
+    {"id": "1", "type": "function", "function": {"name": "python", "arguments": "[" * 3000}},
+]
+pieces = st.sampled_from(PIECES) | junk
+messages = st.fixed_dictionaries(
+    {"role": pieces, "content": st.lists(pieces, max_size=2) | pieces},
+    optional={"tool_calls": st.lists(pieces, max_size=2), "tool_call_id": pieces},
+)
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(messages, max_size=2)},
+    optional={
+        "tools": st.lists(pieces, max_size=2),
+        "tool_choice": pieces,
+        "response_format": st.fixed_dictionaries({"type": pieces}, optional={"json_schema": pieces}),
+    },
+)
+
+
+@given(bodies)
+def test_any_request_is_understood_or_refused(local: Served, body: dict[str, Any]) -> None:
+    data = json.dumps({"model": "player", **body}).encode()
+    try:
+        assert wanted(local, parsed(data, ChatRequest)).task.messages
+    except Refusal as refusal:
+        assert refusal.status == 400
+
+
+def test_nesting_and_numbers_are_bounded(local: Served) -> None:
+    deep: Any = {}
+    for _ in range(150):
+        deep = {"properties": {"a": deep}}
+    shown = [{"type": "image_url", "image_url": {"url": data_url(png(1, 1))}}] * 17
+    for more in (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": deep}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": deep}}},
+        {"messages": [{"role": "user", "content": shown}]},
+    ):
+        body = {"model": "player", "messages": [{"role": "user", "content": "?"}], **more}
+        with pytest.raises(Refusal):
+            wanted(local, parsed(json.dumps(body).encode(), ChatRequest))
+
 
 MARKS = ["<tool_call>", "</tool_call>", '{"name": "add", ', '"arguments": {', '{"name": "add"}', '"sum": "1"']
 BITS = ["}}", "}", "[", "]", "{", '"a":', "1e999", '"\\ud83d"', "NaN", " ", "\n", "x", "9" * 5000, "[" * 3000]

@@ -130,7 +130,7 @@ class Server:
             data += piece
             if len(data) > MOST_BODY:
                 raise Refusal(413, _BAD, f"the request has more than {MOST_BODY} bytes")
-        return _parsed(data, kind)
+        return parsed(data, kind)
 
     def _asked(self, body: Body) -> Asked:
         """The request as the policy is asked it."""
@@ -208,7 +208,7 @@ class Server:
         )
 
 
-def _parsed(data: bytes, kind: type[Body]) -> Body:
+def parsed(data: bytes, kind: type[Body]) -> Body:
     """The request as a record; a Refusal names the field that is wrong."""
     try:
         body = json.loads(data)

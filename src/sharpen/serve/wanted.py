@@ -15,6 +15,7 @@ from sharpen.serve.asking import Said, shape_of
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Served
 from sharpen.serve.wire import ChatRequest, Refusal, TextRequest
+from sharpen.tasks.shown import MOST_PICTURES
 
 _LACKS = {
     Capability.IMAGES: "this policy's model cannot see pictures (image_url)",
@@ -36,6 +37,8 @@ def wanted(served: Served, body: ChatRequest | TextRequest) -> Wanted:
     """What a request asks of the policy; a Refusal names the field that it cannot act on."""
     if isinstance(body, TextRequest):
         return Wanted(Task.ask(body.prompt, ""), FREE, None)
+    if sum(said.shown for said in body.messages) > MOST_PICTURES:
+        raise _bad("messages", f"there are more than {MOST_PICTURES} pictures")
     messages = [_message(place, said) for place, said in enumerate(body.messages)]
     _check_dialogue(served, messages)
     shape, form = _shape(served, body), _form(body)

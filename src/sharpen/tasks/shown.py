@@ -29,8 +29,9 @@ _BROKEN = (
 
 def pictures_named(value: object, folder: Path) -> list[Picture]:
     """The pictures that a field of a task names: a path below the folder, a `data:` URL, or several."""
-    names = value if isinstance(value, list) else [value]
-    if len(names) > MOST_PICTURES or not all(isinstance(name, str) for name in names):
+    given = value if isinstance(value, list) else [value]
+    names = [name for name in given if isinstance(name, str)]
+    if len(given) > MOST_PICTURES or len(names) < len(given):
         raise BadInput(
             "picture", f"{value!r:.40}", "is no path and no list of some", remedy=f"at most {MOST_PICTURES}"
         )
