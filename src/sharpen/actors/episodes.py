@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.actors.single_turn import said
@@ -123,6 +123,7 @@ def open_actor(stage: Stage) -> Episodes:
 class Episodes:
     """Plays every job's episode to its end; the trace is that of the policy's own role."""
 
+    moves: ClassVar[bool] = True
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:

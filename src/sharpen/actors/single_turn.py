@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
@@ -29,6 +29,7 @@ class SingleTurn:
     A job with a trace goes on after it instead, from its exact tokens.
     """
 
+    moves: ClassVar[bool] = True
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:

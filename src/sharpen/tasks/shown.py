@@ -29,7 +29,7 @@ _BROKEN = (
 
 def pictures_named(value: object, folder: Path) -> list[Picture]:
     """The pictures that a field of a task names: a path below the folder, a `data:` URL, or several."""
-    given = value if isinstance(value, list) else [value]
+    given: list[object] = value if isinstance(value, list) else [value]
     names = [name for name in given if isinstance(name, str)]
     if len(given) > MOST_PICTURES or len(names) < len(given):
         raise BadInput(
