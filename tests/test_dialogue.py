@@ -17,7 +17,7 @@ from helpers_endpoint import Endpoint
 from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
-from sharpen.core.dialogue import MOST_PICTURE_BYTES, Call, Media, Picture
+from sharpen.core.dialogue import MOST_PICTURE_BYTES, Call, Calling, Media, Picture
 from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Job, Policy
@@ -120,8 +120,15 @@ def test_a_call_comes_back_and_its_result_goes_out(server: Endpoint, kind: str) 
     spoken = sent["contents"] if kind == "gemini" else sent["messages"]
     assert len(spoken) == 3
     assert EXPECTED[kind](spoken[1], call) and EXPECTED_RESULTS[kind](spoken[2], call)
+    model.sample([Prompt(model.chat([question]), (1,), tools=(ADD,), calling=Calling.MUST)], WAY)
+    assert MUST[kind](server.asked[2]) and not any(MUST[kind](sent) for sent in server.asked[:2])
 
 
+MUST: dict[str, Any] = {
+    "openai": lambda body: body.get("tool_choice") == "required",
+    "anthropic": lambda body: body.get("tool_choice") == {"type": "any"},
+    "gemini": lambda body: body.get("toolConfig") == {"functionCallingConfig": {"mode": "ANY"}},
+}
 EXPECTED: dict[str, Any] = {
     "openai": lambda m, c: json.loads(m["tool_calls"][0]["function"]["arguments"]) == {"sum": "2+3"},
     "anthropic": lambda m, c: (

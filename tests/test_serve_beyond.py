@@ -30,16 +30,20 @@ from helpers_endpoint import Endpoint
 from helpers_models import make_model_folder
 from helpers_serve import listening
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Tool
-from sharpen.core.policy import Style
+from sharpen.core.dialogue import Picture, Tool
+from sharpen.core.policy import Decoding, Style
+from sharpen.core.task import Message, Role
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.check_recipe import StopAfter
 from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
+from sharpen.judges.asking import form_of
+from sharpen.models.base import Completion, Prompt
 from sharpen.models.calls import MOST_CALLS, opening, read_calls
 from sharpen.models.dialogue import text_tool
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_decode import Drawn
+from sharpen.models.source import open_model
 from sharpen.serve.app import parsed
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Choice, Served, open_served
@@ -328,8 +332,27 @@ def test_a_policy_behind_an_endpoint_sees_pictures(behind: Endpoint, pool: Judge
             with pytest.raises(openai.BadRequestError) as caught:
                 asked(client, messages=[{"role": "user", "content": [part]}])
             assert str(caught.value.param).startswith("messages.0.content") and len(behind.asked) == count
-        with pytest.raises(openai.BadRequestError, match="tool_choice"):
-            asked(client, tools=[PYTHON], tool_choice="required")
+        asked(client, tools=[PYTHON], tool_choice="required")
+        assert behind.asked[-1]["tool_choice"] == "required"
+
+
+def test_our_own_client_shows_pictures_and_fills_in_forms(
+    behind: Endpoint, pool: JudgePool, tmp_path: Path
+) -> None:
+    target = f"openai:m@{behind.url}?images=true&json_schema=true"
+    served = named(open_served(target, Choice(), pool, tmp_path), "player")
+    form = form_of(["red", "blue"])
+    with listening(served) as url:
+        model: Any = open_model(f"openai:player@{url}/v1?images=true&json_schema=true")
+        seen = Message(role=Role.USER, content="Which?", pictures=(Picture.of(png(2, 2)),))
+
+        def ask(says: str) -> Completion:
+            behind.says = lambda asked: says if "data:image/png" in asked else "blind"
+            return model.sample([Prompt(model.chat([seen]), (1,), schema=form)], Decoding())[0].samples[0]
+
+        right = '{"thoughts": "", "verdict": "red"}'
+        assert ask(right).text == right and ask("red").stop is Stop.FAILED, "what does not fit is no answer"
+        assert behind.asked[-1]["response_format"]["json_schema"]["schema"] == form
 
 
 # ---- hostile requests, words and schemas

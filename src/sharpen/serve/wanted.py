@@ -100,7 +100,7 @@ def _shape(served: Served, body: ChatRequest) -> Shape:
         raise _bad("tools", problem)
     if shape.calling is Calling.MUST:
         model = served.model
-        if not isinstance(model, Caller) or model.opening(shape.tools) is None:
+        if isinstance(model, Caller) and model.opening(shape.tools) is None:
             raise _bad("tool_choice", "calls cannot be forced here; give auto or none")
     return shape
 
