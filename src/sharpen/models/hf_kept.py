@@ -25,6 +25,12 @@ class Layout(NamedTuple):
     [rows]: where in there a row stands. None if rows hold their prompts."""
     unseen: Tensor | None
     """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere."""
+    born: Tensor
+    """[rows]: their first columns."""
+    prompts: Tensor
+    """[rows]: places of their prompts."""
+    lengths: Tensor
+    """[rows]: how many tokens of those they attend to there; none where they hold copies."""
 
 
 class Start(NamedTuple):

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from sharpen.models.hf_decode import DROP_ABOVE, Share
 from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move, Start
+from sharpen.models.hf_parts import Place
 from sharpen.models.hf_prompts import Reader
-from sharpen.models.hf_step import Place, Stepper
+from sharpen.models.hf_step import Stepper
 
 LONG = 64
 """Tokens from which on a prompt is not copied to its rows."""
@@ -154,14 +155,13 @@ class ShortSeats:
         """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
         columns = torch.arange(self.used + COLUMNS, device=self.device)
         unseen = columns < self.born[:, None]
-        self.position = self.used - self.born
+        lengths = self.lengths[places] if self.shared else torch.zeros_like(places)
+        self.position = self.used - self.born + lengths
         if self.shared:
-            lengths = self.lengths[places]
-            self.position = self.position + lengths
             columns = torch.arange(self.layers[0].prompts[0].shape[2], device=self.device)
             unseen = torch.cat((columns >= lengths[:, None], unseen), dim=1)
         grid = _grid(places.tolist(), len(self.prompts), self.device) if self.shared else None
-        self.layout = Layout(grid, unseen if bool(unseen.any()) else None)
+        self.layout = Layout(grid, unseen if bool(unseen.any()) else None, self.born, places, lengths)
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row, after making room for it if there is none."""

@@ -9,35 +9,23 @@ what is kept of prompts and rows.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sharpen.models.hf_kept import Kept, Layout
+from sharpen.models.hf_kept import Kept
+from sharpen.models.hf_native import native
+from sharpen.models.hf_parts import Eager, Parts, Place, States, Tables
 
 STATIC_ROPE = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary embeddings that depend on the position alone."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "head_dim", "scaling")
 LAYER = ("input_layernorm", "post_attention_layernorm", "mlp")
 FULL = "full_attention"
-
-Tables = Mapping[str, tuple[Tensor, Tensor]]
-"""Kind of attention -> cosines and signed sines, [positions, width] each; see `_turned`."""
-
-
-class Place(NamedTuple):
-    """Where the rows of a step stand."""
-
-    positions: Tensor
-    """[rows]"""
-    tables: Tables
-    column: int
-    """Where their tokens are kept."""
-    layout: Layout
 
 
 class Stepper:
@@ -46,6 +34,13 @@ class Stepper:
     def __init__(self, module: PreTrainedModel) -> None:
         """`module` is any causal language model."""
         self.module = module
+        self.own: Parts | None = None
+        """What computes all but the matrix products, where that is not to be chosen by machine and module."""
+
+    @property
+    def parts(self) -> Parts:
+        """What computes all but the matrix products."""
+        return self.own or native(self.module) or Eager()
 
     @cached_property
     def made(self) -> bool:
@@ -78,55 +73,36 @@ class Stepper:
     def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept]) -> Tensor:
         """Append a token to every row, [rows]; the logits of the next one, [rows, vocabulary]."""
         inner: Any = self.module.base_model
-        turns = {
-            kind: tuple(table[place.positions][:, None] for table in pair)
-            for kind, pair in place.tables.items()
-        }
+        parts = self.parts
+        turns = parts.turns(place, layers)
         hidden: Tensor = inner.embed_tokens(tokens)
         for layer, kept in zip(inner.layers, layers, strict=True):
             kind = getattr(layer.self_attn, "layer_type", None)
             turn = turns[kind] if kind in turns else turns[FULL]
-            told = _attended(layer.self_attn, _normed(layer.input_layernorm, hidden), kept, turn, place)
+            states = _projected(layer.self_attn, parts.normed(layer.input_layernorm, hidden))
+            heard = parts.attend(states, layer.self_attn.scaling, kept, turn, place)
+            told = layer.self_attn.o_proj(heard.view(len(hidden), -1))
             if hasattr(layer, "pre_feedforward_layernorm"):
                 hidden = hidden + layer.post_attention_layernorm(told)
                 worked = layer.mlp(layer.pre_feedforward_layernorm(hidden))
                 hidden = hidden + layer.post_feedforward_layernorm(worked)
             else:
                 hidden = hidden + told
-                hidden = hidden + layer.mlp(_normed(layer.post_attention_layernorm, hidden))
-        logits: Tensor = self.module.get_output_embeddings()(_normed(inner.norm, hidden))
+                heard = parts.normed(layer.post_attention_layernorm, hidden)
+                hidden = hidden + parts.worked(layer.mlp, heard)
+        logits: Tensor = self.module.get_output_embeddings()(parts.normed(inner.norm, hidden))
         return logits
 
 
-def _normed(norm: Any, hidden: Tensor) -> Tensor:
-    """The model's norm; where it is the usual one in float32, by one call that gives the same bits."""
-    if hidden.dtype == torch.float32 and hasattr(norm, "variance_epsilon"):
-        return torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-    normed: Tensor = norm(hidden)
-    return normed
-
-
-def _attended(attention: Any, hidden: Tensor, kept: Kept, turn: Sequence[Tensor], place: Place) -> Tensor:
-    """What a layer's attention says to every row: [rows, width]."""
-    rows, width = len(hidden), attention.head_dim
+def _projected(attention: Any, hidden: Tensor) -> States:
+    """A layer's queries, keys and values of every row."""
     queries, keys, values = (
-        project(hidden).view(rows, -1, width)
+        project(hidden).view(len(hidden), -1, attention.head_dim)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     if hasattr(attention, "q_norm"):
         queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-    heads = queries.shape[1]
-    turned = _turned(torch.cat((queries, keys), dim=1), turn)
-    kept.append(place.column, turned[:, heads:], values)
-    told = kept.attend(turned[:, :heads], attention.scaling, place.column + 1, place.layout)
-    said: Tensor = attention.o_proj(told.view(rows, -1))
-    return said
-
-
-def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:
-    """Rotary embedding of [rows, heads, width]; the first half of the sines has its sign changed."""
-    cosines, sines = turn
-    return torch.addcmul(states * cosines, states.roll(states.shape[-1] // 2, -1), sines)
+    return States(queries, keys, values)
 
 
 def _signed(sines: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""What a decode step does besides its matrix products, by a few calls of compiled kernels.
+
+Where a step takes two milliseconds, half a hundred calls of torch a layer are most of it. Every row is
+computed by itself, so no row's bits depend on its neighbours; they differ from torch's by rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ctypes import CDLL, byref
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+
+from sharpen.models.hf_kept import Kept
+from sharpen.models.hf_kernels import LANES, LayerStruct, PlaceStruct, kernels
+from sharpen.models.hf_parts import Eager, Place, States
+
+SILU = type(ACT2FN["silu"])
+
+
+def native(module: PreTrainedModel) -> Native | None:
+    """The kernels, for float32 on one thread of a CPU where they can be compiled."""
+    suits = module.device.type == "cpu" and module.dtype == torch.float32 and torch.get_num_threads() == 1
+    width = getattr(module.base_model.layers[0].self_attn, "head_dim", 1)
+    library = kernels() if suits and width % (2 * LANES) == 0 else None
+    return library and Native(library)
+
+
+class Native:
+    """By the kernels, as far as they know how."""
+
+    def __init__(self, library: CDLL) -> None:
+        """`library` comes from `kernels`."""
+        self.library = library
+        self.eager = Eager()
+
+    def turns(self, place: Place, layers: Sequence[Kept]) -> Mapping[str, tuple[PlaceStruct, Tensor]]:
+        """What the kernels are told of a step; the tensor is what they write to."""
+        layout = place.layout
+        scores = torch.empty(place.column + 1 + layers[0].prompts[0].shape[2])
+        shared = {
+            "positions": place.positions.data_ptr(),
+            "born": layout.born.data_ptr(),
+            "column": place.column,
+            "prompts": layout.prompts.data_ptr(),
+            "lengths": layout.lengths.data_ptr(),
+            "rows": len(place.positions),
+            "scores": scores.data_ptr(),
+        }
+        return {
+            kind: (PlaceStruct(cosines=cosines.data_ptr(), sines=sines.data_ptr(), **shared), scores)
+            for kind, (cosines, sines) in place.tables.items()
+        }
+
+    def attend(
+        self, states: States, scale: float, kept: Kept, turn: tuple[PlaceStruct, Tensor], place: Place
+    ) -> Tensor:
+        """Row by row."""
+        queries, keys, values = (state.contiguous() for state in states)
+        at, (own, told) = turn[0], (kept.rows, kept.prompts)
+        _, at.heads, at.width = queries.shape
+        at.groups = keys.shape[1]
+        layer = LayerStruct(
+            own[0].data_ptr(),
+            own[1].data_ptr(),
+            own[0].shape[2],
+            told[0].data_ptr(),
+            told[1].data_ptr(),
+            told[0].shape[2],
+        )
+        heard = torch.empty_like(queries)
+        self.library.attend(
+            queries.data_ptr(),
+            keys.data_ptr(),
+            values.data_ptr(),
+            scale,
+            byref(layer),
+            byref(at),
+            heard.data_ptr(),
+        )
+        return heard
+
+    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
+        """The usual norm by a kernel, others by torch."""
+        width = hidden.shape[-1]
+        if not hasattr(norm, "variance_epsilon") or norm.weight.dtype != torch.float32 or width % LANES:
+            return self.eager.normed(norm, hidden)
+        normed = torch.empty_like(hidden)
+        self.library.norm(
+            hidden.data_ptr(),
+            norm.weight.data_ptr(),
+            norm.variance_epsilon,
+            normed.data_ptr(),
+            hidden.numel() // width,
+            width,
+        )
+        return normed
+
+    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+        """Gates of the usual kind by a kernel, other parts as the model does it."""
+        if not isinstance(getattr(mlp, "act_fn", None), SILU) or not hasattr(mlp, "gate_proj"):
+            return self.eager.worked(mlp, hidden)
+        gate, up = mlp.gate_proj(hidden).contiguous(), mlp.up_proj(hidden).contiguous()
+        self.library.gated(gate.data_ptr(), up.data_ptr(), gate.numel())
+        worked: Tensor = mlp.down_proj(gate)
+        return worked

@@ -1,0 +1,88 @@
+"""What a decode step does besides its matrix products, by calls of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sharpen.models.hf_kept import Kept, Layout
+
+Tables = Mapping[str, tuple[Tensor, Tensor]]
+"""Kind of attention -> cosines and signed sines, [positions, width] each; see `_turned`."""
+
+
+class Place(NamedTuple):
+    """Where the rows of a step stand."""
+
+    positions: Tensor
+    """[rows]"""
+    tables: Tables
+    column: int
+    """Where their tokens are kept."""
+    layout: Layout
+
+
+class States(NamedTuple):
+    """What a layer has projected, [rows, heads, width] each; there may be fewer heads of keys and values."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+class Parts(Protocol):
+    """A way to compute them."""
+
+    def turns(self, place: Place, layers: Sequence[Kept]) -> Mapping[str, Any]:
+        """Kind of attention -> what `attend` has to know of the rows' places."""
+
+    def attend(self, states: States, scale: float, kept: Kept, turn: Any, place: Place) -> Tensor:
+        """Keep a token of every row, and attend to all that its row may see: [rows, heads, width]."""
+
+    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
+        """The model's norm of [rows, width]."""
+
+    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+        """The model's feed-forward part of [rows, width]."""
+
+
+class Eager:
+    """By calls of torch."""
+
+    def turns(self, place: Place, layers: Sequence[Kept]) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Cosines and sines of every row, [rows, 1, width] each."""
+        at = place.positions
+        return {
+            kind: (cosines[at][:, None], sines[at][:, None])
+            for kind, (cosines, sines) in place.tables.items()
+        }
+
+    def attend(
+        self, states: States, scale: float, kept: Kept, turn: tuple[Tensor, Tensor], place: Place
+    ) -> Tensor:
+        """By batched products."""
+        heads = states.queries.shape[1]
+        turned = _turned(torch.cat((states.queries, states.keys), dim=1), turn)
+        kept.append(place.column, turned[:, heads:], states.values)
+        return kept.attend(turned[:, :heads], scale, place.column + 1, place.layout)
+
+    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
+        """Where the norm is the usual one in float32, by one call that gives the same bits."""
+        if hidden.dtype == torch.float32 and hasattr(norm, "variance_epsilon"):
+            return torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+        normed: Tensor = norm(hidden)
+        return normed
+
+    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+        """As the model does it."""
+        worked: Tensor = mlp(hidden)
+        return worked
+
+
+def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:
+    """Rotary embedding of [rows, heads, width]; the first half of the sines has its sign changed."""
+    cosines, sines = turn
+    return torch.addcmul(states * cosines, states.roll(states.shape[-1] // 2, -1), sines)
