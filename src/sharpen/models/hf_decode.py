@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sharpen.core.attempt import Stop
 from sharpen.models.base import Decoding
+from sharpen.models.hf_native import drawn
 from sharpen.models.hf_text import StopWatch
 from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
@@ -87,25 +88,32 @@ class Rows:
 
     def draw(self, rows: Tensor, logits: Tensor, watch: StopWatch, hear: Hear | None) -> Tensor:
         """Draw one token for every one of these rows from logits [rows, vocabulary]; mark those that end."""
-        going = self.running(rows)
-        step = torch.where(going, self.length[rows], self.tokens.shape[1] - 1)
+        before, length = self.ended[rows], self.length[rows]
+        going = before == RUNNING
+        step = torch.where(going, length, self.tokens.shape[1] - 1)
         drawn = self._choose(logits, rows, step)
         self.tokens[rows, step] = drawn.tokens
         self.logprobs[rows, step] = drawn.logprobs
         if hear is not None:
             hear([self.seeds[row] for row in rows[going].tolist()], drawn.tokens[going].tolist())
-        self.length[rows] += going
-        reason = torch.where(self.length[rows] >= self.most[rows], 2, RUNNING)
-        reason[watch.found(self.tokens, rows, step)] = 1
-        reason[torch.isin(drawn.tokens, self.eos)] = 0
-        self.ended[rows] = torch.where(going, reason, self.ended[rows])
+        length += going
+        self.length[rows] = length
+        reason = torch.where(length >= self.most[rows], 2, before)
+        reason.masked_fill_(watch.found(self.tokens, rows, step, drawn.tokens), 1)
+        reason.masked_fill_(torch.isin(drawn.tokens, self.eos), 0)
+        self.ended[rows] = torch.where(going, reason, before)
         return drawn.tokens
 
     def _choose(self, logits: Tensor, rows: Tensor, step: Tensor) -> Draw:
         if self.uniforms is None:
             return greedy(logits)
-        uniforms = self.uniforms[rows, step]
-        return draw(logits, uniforms, temperature=self.decoding.temperature, top_p=self.decoding.top_p)
+        uniforms, temperature, top_p = (
+            self.uniforms[rows, step],
+            self.decoding.temperature,
+            self.decoding.top_p,
+        )
+        fast = drawn(logits, uniforms, temperature) if top_p == 1 else None
+        return fast or draw(logits, uniforms, temperature=temperature, top_p=top_p)
 
     def running(self, rows: Tensor) -> Tensor:
         """Mask of those of these rows that have not ended."""

@@ -20,6 +20,8 @@ OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trappi
 SECONDS = 60
 LANES = 8
 """Widths are multiples of so many numbers; heads' widths of twice as many."""
+BLOCK = 128
+"""Tokens of a vocabulary that are summed up together."""
 
 
 class LayerStruct(Structure):
@@ -75,7 +77,8 @@ def kernels() -> CDLL | None:
         POINTER(PlaceStruct),
         c_void_p,
     ]
-    for function in (library.norm, library.gated, library.attend):
+    library.draw.argtypes = [c_void_p, c_void_p, c_float, c_int64, c_int64, *[c_void_p] * 4]
+    for function in (library.norm, library.gated, library.attend, library.draw):
         function.restype = None
     return library
 

@@ -16,18 +16,40 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
 from sharpen.models.hf_kept import Kept
-from sharpen.models.hf_kernels import LANES, LayerStruct, PlaceStruct, kernels
+from sharpen.models.hf_kernels import BLOCK, LANES, LayerStruct, PlaceStruct, kernels
 from sharpen.models.hf_parts import Eager, Place, States
+from sharpen.models.sampling import Draw
 
 SILU = type(ACT2FN["silu"])
 
 
 def native(module: PreTrainedModel) -> Native | None:
-    """The kernels, for float32 on one thread of a CPU where they can be compiled."""
-    suits = module.device.type == "cpu" and module.dtype == torch.float32 and torch.get_num_threads() == 1
+    """The kernels for a decoder, where they are of use to it."""
     width = getattr(module.base_model.layers[0].self_attn, "head_dim", 1)
-    library = kernels() if suits and width % (2 * LANES) == 0 else None
+    library = _library(module.device, module.dtype) if width % (2 * LANES) == 0 else None
     return library and Native(library)
+
+
+def drawn(logits: Tensor, uniforms: Tensor, temperature: float) -> Draw | None:
+    """What `sampling.draw` gives but for rounding, or None where there are no kernels for it."""
+    library = _library(logits.device, logits.dtype)
+    if library is None:
+        return None
+    rows, width = logits.shape
+    logits, uniforms = logits.contiguous(), uniforms.contiguous()
+    weights, sums = torch.empty(width), torch.empty(-(-width // BLOCK), dtype=torch.float64)
+    tokens, logprobs = torch.empty(rows, dtype=torch.long), torch.empty(rows)
+    told = (weights, sums, tokens, logprobs)
+    library.draw(
+        logits.data_ptr(), uniforms.data_ptr(), temperature, rows, width, *(one.data_ptr() for one in told)
+    )
+    return Draw(tokens, logprobs)
+
+
+def _library(device: torch.device, dtype: torch.dtype) -> CDLL | None:
+    """The kernels, for float32 on one thread of a CPU."""
+    suits = device.type == "cpu" and dtype == torch.float32 and torch.get_num_threads() == 1
+    return kernels() if suits else None
 
 
 class Native:

@@ -89,17 +89,20 @@ class StopWatch:
         self.tail = max((len(stop.encode()) for stop in stops), default=0) + SLACK_TOKENS
         self._suspects = text.completing(stops, vocabulary).to(device) if stops else None
 
-    def found(self, drawn: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
-        """Mask [rows]: which rows of `drawn` [batch, columns] have a stop text that ends at their step."""
+    def found(self, drawn: Tensor, rows: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
+        """Mask [rows]: which of them have a stop text that ends at their step.
+
+        drawn: [batch, columns], all tokens up to there. tokens: [rows], the last ones.
+        """
         hits = torch.zeros(len(rows), dtype=torch.bool, device=drawn.device)
         if self._suspects is None:
             return hits
-        places = self._suspects[drawn[rows, steps]].nonzero().flatten()
+        places = self._suspects[tokens].nonzero().flatten()
         if len(places):
             ends = [step + 1 for step in steps[places].tolist()]
-            lines = zip(drawn[rows[places]].tolist(), ends, strict=True)
-            found = [self._stops(line[max(0, end - self.tail) : end]) for line, end in lines]
-            hits[places] = torch.tensor(found, device=hits.device)
+            lines = zip(rows[places].tolist(), ends, strict=True)
+            tails = [drawn[row, max(0, end - self.tail) : end].tolist() for row, end in lines]
+            hits[places] = torch.tensor(list(map(self._stops, tails)), device=hits.device)
         return hits
 
     def _stops(self, tail: list[int]) -> bool:

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LANES 8
+#define BLOCK 128
 
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
@@ -23,9 +24,11 @@ static inline float sum(lanes all) {
     return ((all[0] + all[4]) + (all[1] + all[5])) + ((all[2] + all[6]) + (all[3] + all[7]));
 }
 
-/* e^x to two units of rounding (the polynomial of Cephes' expf), in a form that compilers vectorise. */
+/* e^x to two units of rounding (the polynomial of Cephes' expf), in a form that compilers vectorise; zero where
+   it is next to nothing. */
 static inline float exponential(float x) {
     const float magic = 12582912.0f; /* adding it rounds to a whole number */
+    int32_t some = x >= -87.0f;
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     float whole = (x * 1.44269504f + magic) - magic;
@@ -40,7 +43,7 @@ static inline float exponential(float x) {
     int32_t bits = ((int32_t)whole + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof power);
-    return series * power;
+    return some ? series * power : 0.0f;
 }
 
 /* Root mean square norm of [rows, width]; width is a multiple of LANES. */
@@ -160,5 +163,30 @@ void attend(const float *queries, const float *keys, const float *values, float 
     case 64: attend_to(queries, keys, values, scale, layer, at, told, 64); break;
     case 128: attend_to(queries, keys, values, scale, layer, at, told, 128); break;
     default: attend_to(queries, keys, values, scale, layer, at, told, at->width);
+    }
+}
+
+/* A token of every row by the inverse of its distribution function, and its log-probability. logits and weights:
+   [rows, width]; uniforms: [rows], below 1; sums: room for one of every block. No token of zero weight is drawn. */
+void draw(const float *logits, const float *uniforms, float temperature, int64_t rows, int64_t width, float *weights,
+          double *sums, int64_t *tokens, float *logprobs) {
+    for (int64_t row = 0; row < rows; row++, logits += width) {
+        float most = -INFINITY;
+        double total = 0, before = 0;
+        for (int64_t i = 0; i < width; i++) most = logits[i] > most ? logits[i] : most;
+        for (int64_t i = 0; i < width; i++) weights[i] = (logits[i] - most) / temperature;
+        for (int64_t at = 0; at < width; at += BLOCK)
+            total += sums[at / BLOCK] = weigh(weights + at, width - at < BLOCK ? width - at : BLOCK, 0.0f);
+        double share = total * uniforms[row];
+        int64_t at = 0;
+        while (at + BLOCK < width && before + sums[at / BLOCK] <= share) before += sums[at / BLOCK], at += BLOCK;
+        int64_t chosen = at, end = width - at < BLOCK ? width : at + BLOCK;
+        for (; at < end; at++) {
+            if (weights[at] <= 0) continue;
+            chosen = at;
+            if ((before += weights[at]) > share) break;
+        }
+        tokens[row] = chosen;
+        logprobs[row] = (float)log(weights[chosen] / total);
     }
 }
