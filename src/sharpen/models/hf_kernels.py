@@ -68,7 +68,7 @@ def kernels() -> CDLL | None:
         library = CDLL(str(_compiled(source, compiler, cache_folder() / f"kernels-{key}.so")))
     except (OSError, subprocess.SubprocessError):
         return None
-    library.norm.argtypes = [c_void_p, c_void_p, c_float, c_void_p, c_int64, c_int64]
+    library.norm.argtypes = [*[c_void_p] * 3, c_float, c_void_p, c_int64, c_int64]
     library.gated.argtypes = [c_void_p, c_void_p, c_int64]
     library.attend.argtypes = [
         *[c_void_p] * 3,

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ctypes import CDLL, byref
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.activations import ACT2FN
 
 from sharpen.models.hf_kept import Kept
 from sharpen.models.hf_kernels import BLOCK, LANES, LayerStruct, PlaceStruct, kernels
 from sharpen.models.hf_parts import Eager, Place, States
+from sharpen.models.hf_plan import LayerPlan, Norm
 from sharpen.models.sampling import Draw
-
-SILU = type(ACT2FN["silu"])
 
 
 def native(module: PreTrainedModel) -> Native | None:
@@ -106,27 +103,22 @@ class Native:
         )
         return heard
 
-    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
-        """The usual norm by a kernel, others by torch."""
-        width = hidden.shape[-1]
-        if not hasattr(norm, "variance_epsilon") or norm.weight.dtype != torch.float32 or width % LANES:
-            return self.eager.normed(norm, hidden)
+    def added(self, norm: Norm, hidden: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The usual norm, and the sum in place, by a kernel; others by torch."""
+        rows, width = hidden.shape
+        if norm.weight is None or width % LANES:
+            return self.eager.added(norm, hidden, more)
         normed = torch.empty_like(hidden)
+        more_at = None if more is None else more.data_ptr()
         self.library.norm(
-            hidden.data_ptr(),
-            norm.weight.data_ptr(),
-            norm.variance_epsilon,
-            normed.data_ptr(),
-            hidden.numel() // width,
-            width,
+            hidden.data_ptr(), more_at, norm.weight.data_ptr(), norm.epsilon, normed.data_ptr(), rows, width
         )
-        return normed
+        return hidden, normed
 
-    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+    def worked(self, layer: LayerPlan, hidden: Tensor) -> Tensor:
         """Gates of the usual kind by a kernel, other parts as the model does it."""
-        if not isinstance(getattr(mlp, "act_fn", None), SILU) or not hasattr(mlp, "gate_proj"):
-            return self.eager.worked(mlp, hidden)
-        gate, up = mlp.gate_proj(hidden).contiguous(), mlp.up_proj(hidden).contiguous()
+        if layer.gate is None:
+            return self.eager.worked(layer, hidden)
+        gate, up = layer.gate.gate(hidden), layer.gate.up(hidden)
         self.library.gated(gate.data_ptr(), up.data_ptr(), gate.numel())
-        worked: Tensor = mlp.down_proj(gate)
-        return worked
+        return layer.gate.down(gate)

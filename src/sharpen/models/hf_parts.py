@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sharpen.models.hf_kept import Kept, Layout
+from sharpen.models.hf_plan import LayerPlan, Norm
 
 Tables = Mapping[str, tuple[Tensor, Tensor]]
 """Kind of attention -> cosines and signed sines, [positions, width] each; see `_turned`."""
@@ -23,6 +24,7 @@ class Place(NamedTuple):
     column: int
     """Where their tokens are kept."""
     layout: Layout
+    parts: Parts
 
 
 class States(NamedTuple):
@@ -42,10 +44,10 @@ class Parts(Protocol):
     def attend(self, states: States, scale: float, kept: Kept, turn: Any, place: Place) -> Tensor:
         """Keep a token of every row, and attend to all that its row may see: [rows, heads, width]."""
 
-    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
-        """The model's norm of [rows, width]."""
+    def added(self, norm: Norm, hidden: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The sum of both, [rows, width], in which the first may be spent; and the model's norm of that."""
 
-    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+    def worked(self, layer: LayerPlan, hidden: Tensor) -> Tensor:
         """The model's feed-forward part of [rows, width]."""
 
 
@@ -69,17 +71,16 @@ class Eager:
         kept.append(place.column, turned[:, heads:], states.values)
         return kept.attend(turned[:, :heads], scale, place.column + 1, place.layout)
 
-    def normed(self, norm: Any, hidden: Tensor) -> Tensor:
-        """Where the norm is the usual one in float32, by one call that gives the same bits."""
-        if hidden.dtype == torch.float32 and hasattr(norm, "variance_epsilon"):
-            return torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-        normed: Tensor = norm(hidden)
-        return normed
+    def added(self, norm: Norm, hidden: Tensor, more: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The usual norm in float32 by one call, which gives the model's own bits."""
+        hidden = hidden if more is None else hidden + more
+        if hidden.dtype == torch.float32 and norm.weight is not None:
+            return hidden, torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.epsilon)
+        return hidden, norm.whole(hidden)
 
-    def worked(self, mlp: Any, hidden: Tensor) -> Tensor:
+    def worked(self, layer: LayerPlan, hidden: Tensor) -> Tensor:
         """As the model does it."""
-        worked: Tensor = mlp(hidden)
-        return worked
+        return layer.mlp(hidden)
 
 
 def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:

@@ -40,6 +40,7 @@ class ShortSeats:
         self.fit = cache(rows_that_fit)
         self.device = stepper.module.device
         self.tables = stepper.tables(longest)
+        self.plan, self.parts = stepper.plan(), stepper.parts
         self.last = longest - 1
         self.reader = Reader(stepper.module, [share.ids for share in shares])
         self.prompts: list[int] = []
@@ -167,9 +168,8 @@ class ShortSeats:
         """Append one token per row, after making room for it if there is none."""
         if self.used == self.layers[0].rows[0].shape[2]:
             self.reseat(torch.arange(len(tokens), device=self.device), ())
-        logits = self.stepper.step(
-            tokens, Place(self.position, self.tables, self.used, self.layout), self.layers
-        )
+        place = Place(self.position, self.tables, self.used, self.layout, self.parts)
+        logits = self.stepper.step(tokens, place, self.layers, self.plan)
         self.used += 1
         # Rows that have ended are drawn for until they are dropped.
         self.position = (self.position + 1).clamp_(max=self.last)

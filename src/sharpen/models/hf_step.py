@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,12 +19,12 @@ from transformers import PreTrainedModel
 from sharpen.models.hf_kept import Kept
 from sharpen.models.hf_native import native
 from sharpen.models.hf_parts import Eager, Parts, Place, States, Tables
+from sharpen.models.hf_plan import FULL, LayerPlan, Plan, plan_of
 
 STATIC_ROPE = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary embeddings that depend on the position alone."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "head_dim", "scaling")
 LAYER = ("input_layernorm", "post_attention_layernorm", "mlp")
-FULL = "full_attention"
 
 
 class Stepper:
@@ -70,38 +69,31 @@ class Stepper:
         kinds = {kind: rotary(like, places, kind) for kind in set(self.module.config.layer_types)}
         return {kind: (cosines[0], _signed(sines[0])) for kind, (cosines, sines) in kinds.items()}
 
-    def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept]) -> Tensor:
+    def plan(self) -> Plan:
+        """What `step` needs of the module; it holds until the module's weights change."""
+        return plan_of(self.module)
+
+    def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept], plan: Plan) -> Tensor:
         """Append a token to every row, [rows]; the logits of the next one, [rows, vocabulary]."""
-        inner: Any = self.module.base_model
-        parts = self.parts
+        parts = place.parts
         turns = parts.turns(place, layers)
-        hidden: Tensor = inner.embed_tokens(tokens)
-        for layer, kept in zip(inner.layers, layers, strict=True):
-            kind = getattr(layer.self_attn, "layer_type", None)
-            turn = turns[kind] if kind in turns else turns[FULL]
-            states = _projected(layer.self_attn, parts.normed(layer.input_layernorm, hidden))
-            heard = parts.attend(states, layer.self_attn.scaling, kept, turn, place)
-            told = layer.self_attn.o_proj(heard.view(len(hidden), -1))
-            if hasattr(layer, "pre_feedforward_layernorm"):
-                hidden = hidden + layer.post_attention_layernorm(told)
-                worked = layer.mlp(layer.pre_feedforward_layernorm(hidden))
-                hidden = hidden + layer.post_feedforward_layernorm(worked)
-            else:
-                hidden = hidden + told
-                heard = parts.normed(layer.post_attention_layernorm, hidden)
-                hidden = hidden + parts.worked(layer.mlp, heard)
-        logits: Tensor = self.module.get_output_embeddings()(parts.normed(inner.norm, hidden))
-        return logits
+        hidden, more = plan.embed(tokens), None
+        for layer, kept in zip(plan.layers, layers, strict=True):
+            hidden, heard = parts.added(layer.before, hidden, more)
+            turn = turns[layer.kind] if layer.kind in turns else turns[FULL]
+            found = parts.attend(_projected(layer, heard), layer.scale, kept, turn, place)
+            told = layer.out(found.view(len(hidden), -1))
+            hidden, heard = parts.added(layer.between, hidden, layer.told(told) if layer.told else told)
+            worked = parts.worked(layer, heard)
+            more = layer.worked(worked) if layer.worked else worked
+        return plan.head(parts.added(plan.norm, hidden, more)[1])
 
 
-def _projected(attention: Any, hidden: Tensor) -> States:
+def _projected(layer: LayerPlan, hidden: Tensor) -> States:
     """A layer's queries, keys and values of every row."""
-    queries, keys, values = (
-        project(hidden).view(len(hidden), -1, attention.head_dim)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    if hasattr(attention, "q_norm"):
-        queries, keys = attention.q_norm(queries), attention.k_norm(keys)
+    queries, keys, values = (project(hidden).view(len(hidden), -1, layer.width) for project in layer.project)
+    if layer.head_norms:
+        queries, keys = layer.head_norms[0](queries), layer.head_norms[1](keys)
     return States(queries, keys, values)
 
 

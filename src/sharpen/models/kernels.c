@@ -46,16 +46,22 @@ static inline float exponential(float x) {
     return some ? series * power : 0.0f;
 }
 
-/* Root mean square norm of [rows, width]; width is a multiple of LANES. */
-void norm(const float *from, const float *weight, float epsilon, float *to, int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; row++, from += width, to += width) {
+/* hidden += more, if there is any; to = root mean square norm of hidden. All but weight are [rows, width]; width is
+   a multiple of LANES. */
+void norm(float *hidden, const float *more, const float *weight, float epsilon, float *to, int64_t rows,
+          int64_t width) {
+    for (int64_t row = 0; row < rows; row++, hidden += width, to += width) {
+        if (more) {
+            for (int64_t i = 0; i < width; i++) hidden[i] += more[i];
+            more += width;
+        }
         lanes squares = {0};
         for (int64_t i = 0; i < width; i += LANES) {
-            lanes some = load(from + i);
+            lanes some = load(hidden + i);
             squares += some * some;
         }
         float scale = 1.0f / sqrtf(sum(squares) / (float)width + epsilon);
-        for (int64_t i = 0; i < width; i++) to[i] = weight[i] * (from[i] * scale);
+        for (int64_t i = 0; i < width; i++) to[i] = weight[i] * (hidden[i] * scale);
     }
 }
 
