@@ -65,13 +65,13 @@ class Sampler:
 
         drawn: list[list[Drawn]] = [[] for _ in wanted]
         for group in groups(wanted, (lambda tokens: MOST_WAITING) if short else fit):
-            rows = Rows(group.shares, decoding, limits, self.module.device)
+            rows = Rows(group.shares, decoding, limits)
             seats: Seats
             if short:
                 seats = ShortSeats(self.stepper, group.shares, fit, longest)
             else:
                 seats = PlainSeats(self.module, group.shares, int(rows.most.max()))
-            done = iter(decode_rows(seats, rows, watch, hear))
+            done = iter(decode_rows(seats, rows, watch, self.module.device, hear))
             for index, share in zip(group.indices, group.shares, strict=True):
                 drawn[index].extend(islice(done, len(share.seeds)))
         return drawn
