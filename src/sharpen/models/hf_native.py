@@ -52,6 +52,8 @@ def _library(device: torch.device, dtype: torch.dtype) -> CDLL | None:
 class Native:
     """By the kernels, as far as they know how."""
 
+    by_row = True
+
     def __init__(self, library: CDLL) -> None:
         """`library` comes from `kernels`."""
         self.library = library

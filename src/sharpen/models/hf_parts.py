@@ -38,6 +38,9 @@ class States(NamedTuple):
 class Parts(Protocol):
     """A way to compute them."""
 
+    by_row: bool
+    """Whether rows attend one by one, so that nothing is gained by looking at them together."""
+
     def turns(self, place: Place, layers: Sequence[Kept]) -> Mapping[str, Any]:
         """Kind of attention -> what `attend` has to know of the rows' places."""
 
@@ -53,6 +56,8 @@ class Parts(Protocol):
 
 class Eager:
     """By calls of torch."""
+
+    by_row = False
 
     def turns(self, place: Place, layers: Sequence[Kept]) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Cosines and sines of every row, [rows, 1, width] each."""
