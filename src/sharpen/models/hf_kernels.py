@@ -12,6 +12,9 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from sharpen.core.records import digest
 from sharpen.models.cache import cache_folder
 
@@ -78,7 +81,8 @@ def kernels() -> CDLL | None:
         c_void_p,
     ]
     library.draw.argtypes = [c_void_p, c_void_p, c_float, c_int64, c_int64, *[c_void_p] * 4]
-    for function in (library.norm, library.gated, library.attend, library.draw):
+    library.level.argtypes = [c_void_p, c_void_p, c_float, c_void_p, c_void_p, c_int64, c_int64]
+    for function in (library.norm, library.gated, library.attend, library.draw, library.level):
         function.restype = None
     return library
 
@@ -103,3 +107,9 @@ def _processor() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     told = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
     return "\n".join([platform.platform(), platform.machine(), platform.processor(), *told])
+
+
+def kernels_for(like: Tensor) -> CDLL | None:
+    """The kernels, for float32 on one thread of a CPU."""
+    suits = like.device.type == "cpu" and like.dtype == torch.float32 and torch.get_num_threads() == 1
+    return kernels() if suits else None

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sharpen.models.hf_kept import Kept
-from sharpen.models.hf_kernels import BLOCK, LANES, LayerStruct, PlaceStruct, kernels
+from sharpen.models.hf_kernels import BLOCK, LANES, LayerStruct, PlaceStruct, kernels_for
 from sharpen.models.hf_parts import Eager, Place, States
 from sharpen.models.hf_plan import LayerPlan, Norm
 from sharpen.models.sampling import Draw
@@ -23,13 +23,13 @@ from sharpen.models.sampling import Draw
 def native(module: PreTrainedModel) -> Native | None:
     """The kernels for a decoder, where they are of use to it."""
     width = getattr(module.base_model.layers[0].self_attn, "head_dim", 1)
-    library = _library(module.device, module.dtype) if width % (2 * LANES) == 0 else None
-    return library and Native(library)
+    library = kernels_for(next(module.parameters())) if width % (2 * LANES) == 0 else None
+    return Native(library) if library else None
 
 
 def drawn(logits: Tensor, uniforms: Tensor, temperature: float) -> Draw | None:
     """What `sampling.draw` gives but for rounding, or None where there are no kernels for it."""
-    library = _library(logits.device, logits.dtype)
+    library = kernels_for(logits)
     if library is None:
         return None
     rows, width = logits.shape
@@ -41,12 +41,6 @@ def drawn(logits: Tensor, uniforms: Tensor, temperature: float) -> Draw | None:
         logits.data_ptr(), uniforms.data_ptr(), temperature, rows, width, *(one.data_ptr() for one in told)
     )
     return Draw(tokens, logprobs)
-
-
-def _library(device: torch.device, dtype: torch.dtype) -> CDLL | None:
-    """The kernels, for float32 on one thread of a CPU."""
-    suits = device.type == "cpu" and dtype == torch.float32 and torch.get_num_threads() == 1
-    return kernels() if suits else None
 
 
 class Native:

@@ -172,6 +172,22 @@ void attend(const float *queries, const float *keys, const float *values, float 
     }
 }
 
+/* Rows of [rows, width] times share [width], divided by their largest magnitudes, which are told: for int8. */
+void level(const float *from, const float *share, float smallest, float *to, float *largest, int64_t rows,
+           int64_t width) {
+    for (int64_t row = 0; row < rows; row++, from += width, to += width) {
+        float most[LANES];
+        for (int i = 0; i < LANES; i++) most[i] = smallest;
+        for (int64_t i = 0; i < width; i++) to[i] = from[i] * share[i];
+        for (int64_t n = 0; n + LANES <= width; n += LANES)
+            for (int i = 0; i < LANES; i++) most[i] = fabsf(to[n + i]) > most[i] ? fabsf(to[n + i]) : most[i];
+        for (int64_t n = width / LANES * LANES; n < width; n++) most[0] = fabsf(to[n]) > most[0] ? fabsf(to[n]) : most[0];
+        for (int i = 1; i < LANES; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
+        largest[row] = most[0];
+        for (int64_t i = 0; i < width; i++) to[i] /= most[0];
+    }
+}
+
 /* A token of every row by the inverse of its distribution function, and its log-probability. logits and weights:
    [rows, width]; uniforms: [rows], below 1; sums: room for one of every block. No token of zero weight is drawn. */
 void draw(const float *logits, const float *uniforms, float temperature, int64_t rows, int64_t width, float *weights,
