@@ -21,8 +21,10 @@ from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
+from sharpen.executors.hands import Hands
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.engines import led, open_engines
 from sharpen.experiment.finished import finished, written
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
@@ -57,9 +59,10 @@ def execute(
             return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
+        hands = open_engines(setup.spec, pool, setup.model)
         journal = Journal(folder)
         try:
-            engine = _engine(setup, journal, folder, listener, started, repair=repair)
+            engine = _engine(setup, hands, journal, folder, listener, started, repair=repair)
             engine.past = _past(past or (asked if asked != folder else None), manifest)
             engine.step(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
@@ -131,16 +134,24 @@ def _past(folder: Path | None, manifest: Manifest) -> Past | None:
 
 
 def _engine(
-    setup: Setup, journal: Journal, folder: Path, listener: Listener, started: float, *, repair: bool
+    setup: Setup,
+    hands: Hands | None,
+    journal: Journal,
+    folder: Path,
+    listener: Listener,
+    started: float,
+    *,
+    repair: bool,
 ) -> Engine:
     store, stopwatch = ArtifactStore(folder / "store"), Stopwatch()
     models: dict[str, Any] = {POLICY_MODEL: setup.model}
+    cast = Cast(Stage(models, store, stopwatch))
     return Engine(
         recipe=setup.recipe.name,
         seed=setup.spec.seed,
         journal=journal,
         store=store,
-        actor=Cast(Stage(models, store, stopwatch)),
+        actor=led(cast, hands),
         verifier=setup.verifier,
         models=models,
         folder=folder,
