@@ -20,24 +20,23 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from sharpen.core.acting import Chunk, making
 from sharpen.core.ahead import Verifier
 from sharpen.core.artifact import Artifact
-from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
+from sharpen.core.attempt import Attempt, Author, Turn, parted
 from sharpen.core.budget import Purpose, Usage
-from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge
+from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, ModelJudge
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
 from sharpen.core.policy import Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
 from sharpen.core.seeds import random_for, seed_for
-from sharpen.core.task import Task, TaskSet
+from sharpen.core.steps import acted, beside, chunked, judged, judged_by, summary
+from sharpen.core.task import Task
 from sharpen.core.updater import Updated, Updater, Workbench
-from sharpen.core.verdict import Error, Verdict, value_of
+from sharpen.core.verdict import Verdict, value_of
 from sharpen.core.watch import Judged
 
 T = TypeVar("T")
 P = ParamSpec("P")
 C = TypeVar("C", bound=Record)
-_NO_ANSWER = Error(kind="no answer", detail="the model's endpoint failed or refused")
-
 
 EVALUATIONS = "evaluate/"
 """What the keys of all evaluations begin with: work on held-out tasks by right."""
@@ -120,7 +119,7 @@ class Scope:
         result: T = self._engine.step(
             self._key(verb),
             verb,
-            [function.__qualname__, _summary(inputs)],
+            [function.__qualname__, summary(inputs)],
             kind,
             self._purpose,
             lambda: Done(compute()),
@@ -155,7 +154,7 @@ class Scope:
                 f"{key}/{number}",
                 [self._job(key, t, index, others) for t in part for index in range(samples)],
             )
-            for number, part in enumerate(_chunks(tasks, per_chunk))
+            for number, part in enumerate(chunked(tasks, per_chunk))
         )
         with closing(making(engine.actor, policy, how, chunks, engine.knows)) as makings:
             for number, (chunk, make) in enumerate(makings):
@@ -169,9 +168,9 @@ class Scope:
                     self._purpose,
                     # The chunk before is judged meanwhile.
                     partial(
-                        _beside,
+                        beside,
                         partial(engine.ahead.begin, engine.verifier, key, pairs),
-                        partial(_act, make, jobs),
+                        partial(acted, make, jobs),
                     ),
                 )
                 pairs = [(job.task, attempt) for job, attempt in zip(jobs, found, strict=True)]
@@ -207,7 +206,7 @@ class Scope:
         longer: list[Attempt] = []
         chunks = (
             Chunk(f"{key}/{number}", [self._onward(key, by_key[a.task], a, said, seed) for a, seed in part])
-            for number, part in enumerate(_chunks(list(zip(attempts, given, strict=True)), engine.chunk_rows))
+            for number, part in enumerate(chunked(list(zip(attempts, given, strict=True)), engine.chunk_rows))
         )
         with closing(making(engine.actor, policy, how, chunks, engine.knows)) as makings:
             for chunk, make in makings:
@@ -217,7 +216,7 @@ class Scope:
                     [policy.version, how, [(j.task.key, j.index, j.seed, j.trace) for j in chunk.jobs]],
                     tuple[Attempt, ...],
                     self._purpose,
-                    partial(_act, make, chunk.jobs),
+                    partial(acted, make, chunk.jobs),
                 )
         return tuple(longer)
 
@@ -271,15 +270,15 @@ class Scope:
         by_key = {task.key: task for task in tasks}
         key = self._key("judge")
         verdicts: list[Verdict] = []
-        for number, part in enumerate(_chunks(attempts, engine.chunk_rows)):
+        for number, part in enumerate(chunked(attempts, engine.chunk_rows)):
             pairs = [(by_key[attempt.task], attempt) for attempt in part]
             verdicts += engine.step(
                 f"{key}/{number}",
                 "judge",
-                [judge.fingerprint, [_judged_by(a) for a in part]],
+                [judge.fingerprint, [judged_by(a) for a in part]],
                 tuple[Verdict, ...],
                 self._purpose,
-                partial(_judge, judge, pairs, engine),
+                partial(judged, judge, pairs, engine),
             )
         self._judged.append(Judged(attempts, verdicts, tasks))
         return tuple(verdicts)
@@ -339,7 +338,7 @@ class Scope:
             files = (sha for part in updated.policy.parts.values() for sha in part.files.values())
             return Done(updated, updated.usage, tuple(sorted(files)))
 
-        inputs = [updater.fingerprint, policy.version, _summary(batch)]
+        inputs = [updater.fingerprint, policy.version, summary(batch)]
         updated: Updated = engine.step(key, "update", inputs, Updated, self._purpose, compute)
         shutil.rmtree(scratch, ignore_errors=True)
         for watcher in engine.watchers:
@@ -425,66 +424,3 @@ class Run(Scope):
     def __init__(self, engine: Engine) -> None:
         """Made by the experiment, not by recipes."""
         super().__init__(engine, "", purpose=Purpose.METHOD)
-
-
-def _act(make: Callable[[], Sequence[Attempt]], jobs: Sequence[Job]) -> Done:
-    attempts = tuple(make())
-    pairs = list(zip(attempts, jobs, strict=True))
-    usage = Usage(
-        sampled_tokens=sum(a.token_count - own_tokens(job.trace) for a, job in pairs),
-        model_calls=sum(a.policy_turns - own_turns(job.trace) for a, job in pairs),
-        environment_steps=sum(attempt.steps for attempt in attempts),
-    )
-    return Done(attempts, usage, tuple(sorted(sha for a in attempts for sha in a.files.values())))
-
-
-def _beside(begin: Callable[[], None], act: Callable[[], Done]) -> Done:
-    """Act, once something else has begun that goes on meanwhile."""
-    begin()
-    return act()
-
-
-def _judged_by(attempt: Attempt) -> tuple[object, ...]:
-    """What the verdict on an attempt depends on."""
-    failed = (attempt.stop,) if attempt.stop is Stop.FAILED else ()
-    return (attempt.task, attempt.response, attempt.outcome, attempt.files, *failed)
-
-
-def _judge(judge: Verifier | ModelJudge, pairs: Sequence[tuple[Task, Attempt]], engine: Engine) -> Done:
-    calls = Usage(judge_calls=sum(attempt.stop is not Stop.FAILED for _, attempt in pairs))
-    if isinstance(judge, ModelJudge):
-        judging = Judging(engine.models, engine.store, engine.stopwatch)
-        verdicts = where_answered(pairs, partial(judge.judge_by, judging))
-        return Done(verdicts, calls + judging.meter.used)
-    return Done(where_answered(pairs, partial(engine.ahead.judge, judge)), calls)
-
-
-def where_answered(
-    pairs: Sequence[tuple[Task, Attempt]],
-    judge: Callable[[Sequence[tuple[Task, Attempt]]], Sequence[Verdict]],
-) -> tuple[Verdict, ...]:
-    """Verdicts in order; of an attempt that the model gave no answer to, nothing is known."""
-    judged = iter(judge([pair for pair in pairs if pair[1].stop is not Stop.FAILED]))
-    return tuple(_NO_ANSWER if attempt.stop is Stop.FAILED else next(judged) for _, attempt in pairs)
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _summary(value: Any) -> Any:
-    """Stand-in of an argument for hashing: versions of policies, keys of tasks, else the value."""
-    match value:
-        case Policy():
-            return value.version
-        case Task():
-            return value.key
-        case TaskSet():
-            return value.fingerprint
-        case Mapping():
-            return {str(key): _summary(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_summary(item) for item in value]
-        case _:
-            return value

@@ -11,9 +11,9 @@ from sharpen.core.acting import Chunk, making
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.records import Record
-from sharpen.core.run import where_answered
 from sharpen.core.seeds import seed_for
 from sharpen.core.stats import Interval, mean_interval
+from sharpen.core.steps import where_answered
 from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
 from sharpen.executors.source import open_pool
