@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) void attend_to(const float *queries
 }
 
 /* Turn queries [rows, heads, width] and keys [rows, groups, width] by their positions, keep keys and values, and
-   attend to all that each row may see: told [rows, heads, width]. width is a multiple of 2 * LANES. */
+   attend to all that each row may see: told [rows, heads, width]. width is a multiple of LANES. */
 void attend(const float *queries, const float *keys, const float *values, float scale, const struct layer *layer,
             const struct place *at, float *told) {
     switch (at->width) {
