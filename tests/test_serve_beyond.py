@@ -39,7 +39,7 @@ from sharpen.experiment.spec import RunSpec
 from sharpen.models.calls import MOST_CALLS, opening, read_calls
 from sharpen.models.dialogue import text_tool
 from sharpen.models.hf import HFModel
-from sharpen.models.hf_decode import Drawn
+from sharpen.models.hf_rows import Drawn
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Choice, Served, open_served
 
