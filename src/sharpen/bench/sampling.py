@@ -67,7 +67,7 @@ def drawn(model: HFModel, case: Case) -> list[Sequence[int]]:
     from sharpen.models.hf_text import StopWatch
 
     shares = [Share(model.encode(prompt.text), prompt.seeds) for prompt in case.prompts]
-    watch = StopWatch(model.text, (), model.head.vocabulary, model.module.device)
+    watch = StopWatch(model.text, (), model.head.vocabulary)
     rows = model.sampler.draw(shares, case.decoding, Ends((), model.context), watch)
     return [row.token_ids for share in rows for row in share]
 

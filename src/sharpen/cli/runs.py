@@ -181,7 +181,7 @@ def resume(
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     executor
-        Where judges run: local, ray, or ray:ADDRESS.
+        Where judges run: local, ray, or ray:ADDRESS; `ray?engines=4` also makes attempts there.
     """
     from sharpen.experiment.execute import resume as go_on
 

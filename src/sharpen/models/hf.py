@@ -190,7 +190,7 @@ class HFModel:
 
     def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
         """One row per seed of every share, in order."""
-        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
+        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary)
         limits = Limits(self.eos_ids, self.context)
         return self.sampler.draw(wanted, decoding, limits, watch, self.hear)
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sharpen.core.attempt import Stop
 from sharpen.models.base import Decoding
+from sharpen.models.hf_native import drawn
 from sharpen.models.hf_text import StopWatch
 from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
 DROP_ABOVE = 0.15
 """Rows that ended are dropped once they are such a share: dropping copies what is kept of the others."""
 RUNNING = -1
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 STOPS = (Stop.END, Stop.STOP_TEXT, Stop.LENGTH)
 Hear = Callable[[Sequence[int], Sequence[int]], None]
 """Hears of every step: the seeds of the rows that still run, and the token that each has drawn."""
@@ -65,51 +70,56 @@ class Seats(Protocol):
 
 
 class Rows:
-    """What all rows drew and how they ended, by their numbers; tensors lie on the model's device."""
+    """What all rows drew and how they ended, by their numbers, beside the model: in arrays on the host."""
 
-    def __init__(
-        self, shares: Sequence[Share], decoding: Decoding, limits: Limits, device: torch.device
-    ) -> None:
+    def __init__(self, shares: Sequence[Share], decoding: Decoding, limits: Limits) -> None:
         """One row per seed, prompt by prompt."""
         self.seeds = [seed for share in shares for seed in share.seeds]
         self.prompts = [place for place, share in enumerate(shares) for _ in share.seeds]
-        room = torch.tensor([limits.context - len(shares[prompt].ids) for prompt in self.prompts])
+        room = np.array([limits.context - len(shares[prompt].ids) for prompt in self.prompts])
         self.decoding = decoding
-        self.most = room.clamp(max=decoding.max_tokens).to(device)
-        self.eos = torch.tensor(limits.eos_ids, device=device)
+        self.most = room.clip(max=decoding.max_tokens)
+        self.eos = limits.eos_ids
         # A row that has ended goes on until it is dropped; what it draws lands in a column of its own.
         size, columns = len(self.seeds), int(self.most.max()) + 1
-        self.tokens = torch.zeros(size, columns, dtype=torch.long, device=device)
-        self.logprobs = torch.zeros(size, columns, device=device)
-        self.length = torch.zeros(size, dtype=torch.long, device=device)
-        self.ended = torch.full((size,), RUNNING, device=device)
-        self.uniforms = uniforms_for(self.seeds, columns).to(device) if decoding.temperature > 0 else None
+        self.tokens = np.zeros((size, columns), np.int64)
+        self.logprobs = np.zeros((size, columns), np.float32)
+        self.length = np.zeros(size, np.int64)
+        self.ended = np.full(size, RUNNING)
+        self.uniforms = uniforms_for(self.seeds, columns).numpy() if decoding.temperature > 0 else None
 
-    def draw(self, rows: Tensor, logits: Tensor, watch: StopWatch, hear: Hear | None) -> Tensor:
+    def draw(self, rows: Numbers, logits: Tensor, watch: StopWatch, hear: Hear | None) -> Tensor:
         """Draw one token for every one of these rows from logits [rows, vocabulary]; mark those that end."""
-        going = self.running(rows)
-        step = torch.where(going, self.length[rows], self.tokens.shape[1] - 1)
-        drawn = self._choose(logits, rows, step)
-        self.tokens[rows, step] = drawn.tokens
-        self.logprobs[rows, step] = drawn.logprobs
+        before, length = self.ended[rows], self.length[rows]
+        going = before == RUNNING
+        step = np.where(going, length, self.tokens.shape[1] - 1)
+        found = self._choose(logits, rows, step)
+        tokens = found.tokens.cpu().numpy()
+        self.tokens[rows, step] = tokens
+        self.logprobs[rows, step] = found.logprobs.cpu().numpy()
         if hear is not None:
-            hear([self.seeds[row] for row in rows[going].tolist()], drawn.tokens[going].tolist())
-        self.length[rows] += going
-        reason = torch.where(self.length[rows] >= self.most[rows], 2, RUNNING)
+            hear([self.seeds[row] for row in rows[going].tolist()], tokens[going].tolist())
+        length += going
+        self.length[rows] = length
+        reason = np.where(length >= self.most[rows], 2, RUNNING)
         reason[watch.found(self.tokens, rows, step)] = 1
-        reason[torch.isin(drawn.tokens, self.eos)] = 0
-        self.ended[rows] = torch.where(going, reason, self.ended[rows])
-        return drawn.tokens
+        for end in self.eos:
+            reason[tokens == end] = 0
+        self.ended[rows] = np.where(going, reason, before)
+        return found.tokens
 
-    def _choose(self, logits: Tensor, rows: Tensor, step: Tensor) -> Draw:
+    def _choose(self, logits: Tensor, rows: Numbers, step: Numbers) -> Draw:
         if self.uniforms is None:
             return greedy(logits)
-        uniforms = self.uniforms[rows, step]
-        return draw(logits, uniforms, temperature=self.decoding.temperature, top_p=self.decoding.top_p)
+        uniforms = torch.from_numpy(self.uniforms[rows, step]).to(logits.device)
+        temperature, top_p = self.decoding.temperature, self.decoding.top_p
+        fast = drawn(logits, uniforms, temperature) if top_p == 1 else None
+        return fast or draw(logits, uniforms, temperature=temperature, top_p=top_p)
 
-    def running(self, rows: Tensor) -> Tensor:
-        """Mask of those of these rows that have not ended."""
-        return self.ended[rows] == RUNNING
+    def running(self, rows: Numbers) -> Mask:
+        """Those of these rows that have not ended."""
+        mask: Mask = self.ended[rows] == RUNNING
+        return mask
 
     def results(self) -> list[Drawn]:
         """Every row's tokens up to its end."""
@@ -118,38 +128,42 @@ class Rows:
         return [Drawn(tokens[:n], logprobs[:n], STOPS[end]) for tokens, logprobs, n, end in rows]
 
 
-def seating(going: Tensor, fresh: int) -> Tensor:
+def seating(going: Mask, fresh: int) -> Numbers:
     """An order of the rows that go on and so many new ones in which most keep their place.
 
     New rows, and those that stand too far back, take the places of rows that have ended.
     """
-    rows = len(going)
-    places = torch.arange(rows + fresh, device=going.device)
+    places = np.arange(len(going) + fresh)
     after = int(going.sum()) + fresh
-    staying = torch.cat((going, torch.zeros_like(places[rows:], dtype=torch.bool)))
-    order = places[:after].clone()
-    order[~staying[:after]] = torch.cat((places[after:][staying[after:]], places[rows:]))
+    staying = np.concatenate((going, np.zeros(fresh, bool)))
+    order = places[:after].copy()
+    order[~staying[:after]] = np.concatenate((places[after:][staying[after:]], places[len(going) :]))
     return order
 
 
 @torch.inference_mode()
-def decode_rows(seats: Seats, rows: Rows, watch: StopWatch, hear: Hear | None = None) -> list[Drawn]:
-    """Draw every row, in as many at a time as `seats` takes; results are in the order of the rows."""
-    device, total = rows.tokens.device, len(rows.seeds)
-    active = tokens = torch.zeros(0, dtype=torch.long, device=device)
+def decode_rows(
+    seats: Seats, rows: Rows, watch: StopWatch, device: torch.device, hear: Hear | None = None
+) -> list[Drawn]:
+    """Draw every row, in as many at a time as `seats` takes; results are in the order of the rows.
+
+    device: where the model is.
+    """
+    active, tokens = np.zeros(0, np.int64), torch.zeros(0, dtype=torch.long, device=device)
     begun = 0
     while True:
         going = rows.running(active)
         count = int(going.sum())
-        if count == 0 and begun == total:
+        if count == 0 and begun == len(rows.seeds):
             return rows.results()
         taken = seats.takes(count, rows.prompts[begun:])
         if taken or count < (1 - DROP_ABOVE) * len(active):
-            order = seating(going, taken)
+            chosen = seating(going, taken)
+            order = torch.from_numpy(chosen).to(device)
             logits = seats.reseat(order, rows.prompts[begun : begun + taken])
-            fresh = torch.arange(begun, begun + taken, device=device)
-            drawn = fresh if logits is None else rows.draw(fresh, logits, watch, hear)
-            active, tokens = torch.cat((active, fresh))[order], torch.cat((tokens, drawn))[order]
+            fresh = np.arange(begun, begun + taken)
+            told = tokens[:0] if logits is None else rows.draw(fresh, logits, watch, hear)
+            active, tokens = np.concatenate((active, fresh))[chosen], torch.cat((tokens, told))[order]
             begun += taken
             if taken:
                 continue

@@ -152,7 +152,7 @@ class Int8Sampler:
 
     def _measured(self, twin: Sampler) -> Mismatch:
         shares = [Share(ids, (seed,)) for seed, ids in enumerate(self._probes())]
-        watch = StopWatch(self.text, (), self.head.vocabulary, self.plain.module.device)
+        watch = StopWatch(self.text, (), self.head.vocabulary)
         decoding, limits = Decoding(temperature=1.0, max_tokens=PROBED), Limits((), self.context)
         rows = [row for (row,) in twin.draw(shares, decoding, limits, watch)]
         pairs = [(share.ids, tuple(row.token_ids)) for share, row in zip(shares, rows, strict=True)]

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from sharpen.models.hf_decode import DROP_ABOVE, Share
 from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move, Start
+from sharpen.models.hf_parts import Place
 from sharpen.models.hf_prompts import Reader
-from sharpen.models.hf_step import Place, Stepper
+from sharpen.models.hf_step import Stepper
 
 LONG = 64
 """Tokens from which on a prompt is not copied to its rows."""
@@ -39,6 +40,7 @@ class ShortSeats:
         self.fit = cache(rows_that_fit)
         self.device = stepper.module.device
         self.tables = stepper.tables(longest)
+        self.plan, self.parts = stepper.plan(), stepper.parts
         self.last = longest - 1
         self.reader = Reader(stepper.module, [share.ids for share in shares])
         self.prompts: list[int] = []
@@ -51,8 +53,12 @@ class ShortSeats:
         self.logits = torch.empty(0)
         self.lengths = torch.zeros(0, dtype=torch.long)
         rows = sum(len(share.seeds) for share in shares)
-        self.shared = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
-        """Whether prompts are long enough and have enough rows to be attended to once for all of them."""
+        long = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
+        self.shared = self.parts.by_row or long
+        """Whether rows attend to prompts where those are kept, and hold no copies: always where that costs
+        nothing, else where prompts are long enough and have enough rows."""
+        self.gridded = self.shared and not self.parts.by_row
+        """Whether they do so in one product for all prompts, whether or not these have rows."""
         self.born = torch.zeros(0, dtype=torch.long, device=self.device)
         """[rows]: a row's first column."""
         self.used = 0
@@ -116,12 +122,12 @@ class ShortSeats:
         return Start(fresh, prompts[fresh, None], columns)
 
     def _keep_prompts(self) -> None:
-        """Keep what rows need, and read what is new; prompts that are copied are forgotten only then."""
+        """Keep what rows need, and read what is new; prompts that cost nothing are forgotten only then."""
         wanted, kept = set(self.of), set(self.prompts)
-        if wanted <= kept and (len(wanted) == len(kept) or not self.shared):
+        if wanted <= kept and (len(wanted) == len(kept) or not self.gridded):
             return
         unread = sorted(wanted - kept)
-        if unread and not self.shared:
+        if unread and not self.gridded:
             unread += self._ahead(wanted | kept, sum(map(self._unread, unread)))
             wanted.update(self.coming)
         staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
@@ -152,24 +158,26 @@ class ShortSeats:
 
     def _lay_out(self, places: Tensor) -> None:
         """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
-        columns = torch.arange(self.used + COLUMNS, device=self.device)
-        unseen = columns < self.born[:, None]
-        self.position = self.used - self.born
+        lengths = self.lengths[places] if self.shared else torch.zeros_like(places)
+        self.position = self.used - self.born + lengths
+        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.gridded else None
+        unseen = None if self.parts.by_row else self._unseen(lengths)
+        self.layout = Layout(grid, unseen, self.born, places, lengths)
+
+    def _unseen(self, lengths: Tensor) -> Tensor | None:
+        """What rows may not see, as a layout has it."""
+        unseen = torch.arange(self.used + COLUMNS, device=self.device) < self.born[:, None]
         if self.shared:
-            lengths = self.lengths[places]
-            self.position = self.position + lengths
             columns = torch.arange(self.layers[0].prompts[0].shape[2], device=self.device)
             unseen = torch.cat((columns >= lengths[:, None], unseen), dim=1)
-        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.shared else None
-        self.layout = Layout(grid, unseen if bool(unseen.any()) else None)
+        return unseen if bool(unseen.any()) else None
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row, after making room for it if there is none."""
         if self.used == self.layers[0].rows[0].shape[2]:
             self.reseat(torch.arange(len(tokens), device=self.device), ())
-        logits = self.stepper.step(
-            tokens, Place(self.position, self.tables, self.used, self.layout), self.layers
-        )
+        place = Place(self.position, self.tables, self.used, self.layout, self.parts)
+        logits = self.stepper.step(tokens, place, self.layers, self.plan)
         self.used += 1
         # Rows that have ended are drawn for until they are dropped.
         self.position = (self.position + 1).clamp_(max=self.last)
