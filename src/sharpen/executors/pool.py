@@ -3,7 +3,8 @@
 Workers come from a fork server (or are spawned where there is none), so nothing the caller has loaded,
 such as torch, is ever forked. Items travel in chunks, which grow while they are quick; results come one by
 one. A hung item costs its worker's time until its deadline, a crashed one its worker: others do the rest of
-its chunk.
+its chunk. No more workers compute at a time than the pool has: only in the stead of one that sleeps over half
+of its deadline, as one that waits for what never comes, another one works.
 """
 
 from __future__ import annotations
@@ -56,7 +57,6 @@ class JudgePool:
         """May grow until the first worker is started."""
         self._size = workers
         self._workers: list[Worker] = []
-        """Never more than `workers`."""
         self._spares: list[Worker] = []
         """Once workers had to be ended, one stands by idly: started while there is nothing else to do."""
         self._killed: list[Worker] = []
@@ -138,7 +138,10 @@ class JudgePool:
 
     def _hand_out(self) -> None:
         """Give idle workers chunks, as long as there are any."""
-        free = self._size - sum(bool(worker.places) for worker in self._workers)
+        busy = [worker for worker in self._workers if worker.places]
+        now = time.monotonic()
+        asleep = sum(worker.doubtful <= now and worker.asleep for worker in busy)
+        free = self._size + min(asleep, self._size) - len(busy)
         for work in self._waiting:
             while work.places and free > 0:
                 free -= self._give(self._idle(), work)
@@ -163,7 +166,9 @@ class JudgePool:
     def _collect(self) -> None:
         """Take what comes in until the first deadline; end workers that are over theirs."""
         busy = {worker.connection: worker for worker in self._workers if worker.places}
-        left = max(0.0, min((worker.due for worker in busy.values()), default=0.0) - time.monotonic())
+        now = time.monotonic()
+        moments = [moment for worker in busy.values() for moment in (worker.doubtful, worker.due)]
+        left = min((moment for moment in moments if moment > now), default=now) - now
         ready = wait(list(busy), timeout=min(left, QUIET) if self._killed else left)
         for connection in ready:
             self._drain(busy[connection])  # type: ignore[index]

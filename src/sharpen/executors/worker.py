@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 A = TypeVar("A")
@@ -94,6 +95,20 @@ class Worker:
     def pid(self) -> int:
         """Number of the process, and of the group of processes that it leads."""
         return int(self._process.pid)
+
+    @property
+    def doubtful(self) -> float:
+        """When the running item has had half of its time."""
+        return self.due - self.deadline / 2
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the process waits for something and computes nothing; False where that cannot be told."""
+        try:
+            facts = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return facts.rpartition(")")[2].split()[0] == "S"
 
     def give(
         self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
