@@ -13,9 +13,10 @@ from transformers import DynamicCache, PreTrainedModel
 from sharpen.core.policy import Decoding
 from sharpen.models.hf_batches import groups, rows_that_fit
 from sharpen.models.hf_cache import is_full
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Rows, Seats, Share, decode_rows
+from sharpen.models.hf_decode import Seats, decode_rows
 from sharpen.models.hf_parts import Eager, Parts
 from sharpen.models.hf_plain import PlainSeats
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Rows, Share
 from sharpen.models.hf_seats import ShortSeats
 from sharpen.models.hf_step import Stepper
 from sharpen.models.hf_text import StopWatch
