@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from helpers_endpoint import Endpoint
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.dialogue import MOST_PICTURE_BYTES, Call, Media, Picture
 from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Policy
@@ -28,17 +29,7 @@ from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
 from sharpen.judges.opinions import Pointwise, Rubric
 from sharpen.models.base import Decoding, Prompt
-from sharpen.models.dialogue import (
-    MOST_PICTURE_BYTES,
-    Call,
-    Media,
-    Picture,
-    Said,
-    read,
-    read_arguments,
-    text_tool,
-    written,
-)
+from sharpen.models.dialogue import read, read_arguments, text_tool, written
 from sharpen.models.source import open_model
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"anything"
@@ -49,7 +40,7 @@ WAY = Decoding(max_tokens=9)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 calls = st.builds(Call, name=words, arguments=st.none() | st.dictionaries(words, words, max_size=2), id=words)
 messages = st.builds(
-    Said,
+    Message,
     role=st.sampled_from(Role),
     content=words,
     pictures=st.lists(st.just(Picture.of(PNG)), max_size=2).map(tuple),
@@ -72,7 +63,7 @@ def opened(server: Endpoint, kind: str, options: str = "tools=true&images=true")
 
 
 @given(st.lists(messages, max_size=4))
-def test_dialogues_are_spelt_without_loss(dialogue: list[Said]) -> None:
+def test_dialogues_are_spelt_without_loss(dialogue: list[Message]) -> None:
     assert read(written(dialogue)) == dialogue
 
 
@@ -112,14 +103,14 @@ def test_a_call_comes_back_and_its_result_goes_out(server: Endpoint, kind: str) 
     model = opened(server, kind)
     server.behave = ["call add sum=2+3", "ok"]
     server.says = lambda asked: "five"
-    question = Said(role=Role.USER, content="2+3?", pictures=(Picture.of(PNG),))
+    question = Message(role=Role.USER, content="2+3?", pictures=(Picture.of(PNG),))
     (done,) = model.sample([Prompt(model.chat([question]), (1,), tools=(ADD,))], WAY)
     (call,) = done.samples[0].calls
     assert call.name == "add" and call.text("sum") == "2+3" and call.text("other") is None and call.id
     asked = json.dumps(server.asked[0])
     assert "What to add." in asked and Picture.of(PNG).data in asked and "2+3?" in asked
-    answer = Said(role=Role.ASSISTANT, content="", calls=(call,))
-    result = Said(role=Role.TOOL, content="it is 5", answers=call.id)
+    answer = Message(role=Role.ASSISTANT, content="", calls=(call,))
+    result = Message(role=Role.TOOL, content="it is 5", answers=call.id)
     (done,) = model.sample([Prompt(model.chat([question, answer, result]), (1,), tools=(ADD,))], WAY)
     assert done.samples[0].text == "five" and not done.samples[0].calls
     sent = server.asked[1]
@@ -155,7 +146,7 @@ EXPECTED_RESULTS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_endpoint_is_not_said_to_do_is_refused(server: Endpoint, kind: str) -> None:
     model = opened(server, kind, "timeout=9")
-    seen = Said(role=Role.USER, content="?", pictures=(Picture.of(PNG),))
+    seen = Message(role=Role.USER, content="?", pictures=(Picture.of(PNG),))
     with pytest.raises(BadInput, match="images=true"):
         model.sample([Prompt(model.chat([seen]), (1,))], WAY)
     with pytest.raises(BadInput, match="tools=true"):

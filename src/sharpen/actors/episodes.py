@@ -21,7 +21,6 @@ from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
 from sharpen.environments.base import MAX_MOVE, Offers, Retrieves, Searchable, World, start
 from sharpen.models.base import Capability, Completion, Encoder, Prompt
-from sharpen.models.dialogue import Said
 from sharpen.models.loading import load_policy, render_messages
 from sharpen.stores.memory import Index, loaded
 
@@ -46,8 +45,8 @@ class Seat:
     def _heard(self, text: str) -> Message:
         """What is shown as a message: the result of a call, where the last move was one."""
         last = self.messages[-1] if self.messages else None
-        if isinstance(last, Said) and last.calls:
-            return Said(role=Role.TOOL, content=text, answers=last.calls[0].id)
+        if last is not None and last.calls:
+            return Message(role=Role.TOOL, content=text, answers=last.calls[0].id)
         return Message(role=Role.USER, content=text)
 
     def _shown(self, model: Any, text: str) -> str:
@@ -82,7 +81,7 @@ class Seat:
         """
         text = f"{sample.text}\n{called}".strip() if called else sample.text
         self.turns.append(said(sample._replace(text=text), author, role))
-        spoken = Said(role=Role.ASSISTANT, content=sample.text, calls=sample.calls[:1])
+        spoken = Message(role=Role.ASSISTANT, content=sample.text, calls=sample.calls[:1])
         self.messages = (*self.messages, spoken)
         self.stop = sample.stop
         return text.strip()[:MAX_MOVE]

@@ -1,15 +1,19 @@
 """A worker process of the judge pool, seen from both ends.
 
-The worker sends every result as soon as it has it, so its owner always knows which item it is at and since
-when. Nothing else is sent; a worker whose owner is gone ends by itself.
+The worker writes every result as soon as it has it, so its owner always knows which item it is at and since
+when, and no result is lost with a worker that is ended. The owner reads at once whatever has come: to take
+quick results one by one would cost more than they do. A worker whose owner is gone ends by itself.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +33,10 @@ GRACE = 2.0
 """Seconds over its deadline after which a worker ends itself."""
 START_SECONDS = 60.0
 """How long a worker may take to start and to import what it is to do; no item's deadline runs meanwhile."""
+_SIZE = struct.Struct("!I")
+"""Stands before a message: how long it is."""
+_PIECE = 1 << 18
+"""Most bytes that are read at once."""
 
 
 class Loss(StrEnum):
@@ -64,13 +72,15 @@ class Worker:
         """Start the process; it is ready when it first says so."""
         ours, theirs = context.Pipe()
         self.connection: Connection[Any, Any] = ours
-        self.places: list[int] = []
+        self.places: deque[int] = deque()
         """Places of the items under way, that of the running one first."""
         self.work: Any = None
         """What the items belong to."""
         self.deadline = 0.0
         self.given = self.due = 0.0
         """When the chunk was handed over, and when the running item must be done."""
+        self._unread = bytearray()
+        """The beginning of a message whose end is still to come."""
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
@@ -80,25 +90,37 @@ class Worker:
         """Number of the process, and of the group of processes that it leads."""
         return int(self._process.pid)
 
-    @property
-    def doubtful(self) -> float:
-        """When the running item has had half of its time."""
-        return self.due - self.deadline / 2
-
     def give(
         self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
     ) -> None:
         """Hand over a chunk of items; OSError if the process is gone."""
-        self.places, self.deadline = places, deadline
+        self.places, self.deadline = deque(places), deadline
         self.given = time.monotonic()
         self.due = self.given + START_SECONDS + deadline
         self.connection.send((function, items, deadline))
 
-    def take(self) -> tuple[int, Value[Any] | Lost] | None:
-        """The next result and its place, or None where it says that it begins; EOFError if it has ended."""
-        result = self.connection.recv()
-        self.due = time.monotonic() + self.deadline
-        return None if result is None else (self.places.pop(0), result)
+    def results(self) -> Iterator[tuple[int, Value[Any] | Lost]]:
+        """All that has come by now, with its places; then EOFError or OSError if the process has ended."""
+        while self.places and self.connection.poll():
+            piece = os.read(self.connection.fileno(), _PIECE)
+            if not piece:
+                raise EOFError
+            self._unread += piece
+            for result in self._messages():
+                self.due = time.monotonic() + self.deadline
+                if result is not None:
+                    yield self.places.popleft(), result
+
+    def _messages(self) -> Iterator[Any]:
+        """The messages that are whole: results, and None where the process says that it begins."""
+        start = 0
+        while len(self._unread) >= (body := start + _SIZE.size):
+            (size,) = _SIZE.unpack_from(self._unread, start)
+            if len(self._unread) < body + size:
+                break
+            start = body + size
+            yield pickle.loads(self._unread[body:start])
+        del self._unread[:start]
 
     def kill(self) -> int | None:
         """End it with everything that it has started; its exit status, negative for a signal."""
@@ -118,14 +140,21 @@ def _serve(connection: Connection[Any, Any]) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             function, items, deadline = connection.recv()
-            connection.send(None)
+            _say(connection, None)
             for item in items:
                 began = time.monotonic()
                 # The alarm ends a hung worker whose owner was killed, or does not look after it for a while.
                 with _alarm(deadline + GRACE):
                     result = _guarded(function, item)
                 late = time.monotonic() - began > deadline
-                connection.send(Lost(Loss.TIMEOUT) if late else result)
+                _say(connection, Lost(Loss.TIMEOUT) if late else result)
+
+
+def _say(connection: Connection[Any, Any], word: Value[Any] | Lost | None) -> None:
+    data = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
+    left = memoryview(_SIZE.pack(len(data)) + data)
+    while left:
+        left = left[os.write(connection.fileno(), left) :]
 
 
 def lost_by(status: int | None) -> Lost:

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore, write_atomic
 from sharpen.core.budget import Budget, Purpose
@@ -27,10 +25,10 @@ from sharpen.executors.hands import Hands
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
 from sharpen.experiment.engines import led, open_engines
-from sharpen.experiment.finished import RESULT, finished
+from sharpen.experiment.finished import finished, written
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
-from sharpen.experiment.result import Result
+from sharpen.experiment.result import RESULT, Result
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import open_model
 from sharpen.monitors.collapse import CollapseWatch
@@ -70,12 +68,13 @@ def execute(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
             )
             final, stopped_by = _loop(setup, engine)
-            result = conclude(setup, engine, final, stopped_by)
+            result = conclude(setup, engine, final, stopped_by).sealed()
         finally:
             journal.close()
-    path = folder / RESULT
-    if not _is_unchanged(path, result):
-        write_atomic(path, result.model_dump_json(indent=1).encode() + b"\n")
+    there = written(folder)
+    # A result of the same journal could differ in times only.
+    if there is None or there.journal_head != result.journal_head:
+        write_atomic(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
     return result
 
 
@@ -107,16 +106,6 @@ def _as_before(spec: RunSpec, old: Manifest | None) -> RunSpec:
         return spec
     kept = {name: old.identity[name] for name in ("threads", "dtype") if getattr(spec, name) is None}
     return spec.model_copy(update=kept)
-
-
-def _is_unchanged(path: Path, result: Result) -> bool:
-    """Whether the file holds the result of the same journal, so that only times could differ."""
-    if not path.is_file():
-        return False
-    try:
-        return Result.model_validate_json(path.read_bytes()).journal_head == result.journal_head
-    except ValidationError:
-        return False
 
 
 def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> tuple[Path, Manifest]:

@@ -11,10 +11,11 @@ import os
 from pydantic import BaseModel, JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.task import Role
+from sharpen.core.dialogue import Call
+from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import Client, ClientWire
-from sharpen.models.dialogue import Call, Said, spoken
+from sharpen.models.dialogue import spoken
 from sharpen.models.endpoint import Address, Endpoint, Request, able, cut_off
 from sharpen.models.replies import Reply
 
@@ -120,13 +121,13 @@ class AnthropicWire(ClientWire):
         return body
 
 
-def _message(message: Said) -> JsonValue:
+def _message(message: Message) -> JsonValue:
     """A message of the protocol, which knows the roles of user and assistant alone."""
     role = Role.ASSISTANT if message.role is Role.ASSISTANT else Role.USER
     return {"role": role.value, "content": _content(message)}
 
 
-def _content(message: Said) -> JsonValue:
+def _content(message: Message) -> JsonValue:
     """Words alone as they are, anything else in blocks; a block of no words is refused by the protocol."""
     if message.answers:
         return [{"type": "tool_result", "tool_use_id": message.answers, "content": message.content}]

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call, Tool
 from sharpen.core.policy import Decoding as Decoding
-from sharpen.models.dialogue import Call, Tool
 
 
 class Capability(StrEnum):

@@ -32,14 +32,12 @@ from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability, Completion, Completions, Decoding, Prompt
-from sharpen.models.dialogue import PICTURES, Said, read, written
+from sharpen.models.dialogue import CHAT_MARK, PICTURES, read, written
 from sharpen.models.replies import Reply, ReplyCache
 from sharpen.models.throttle import RetryBudget, Throttle
 
 HIDDEN_TOKEN = -1
 """Stands for a token whose id the endpoint does not tell."""
-CHAT_MARK = "\x1dmessages\x1d"
-"""Begins a prompt text that is a JSON list of messages; no task text begins so."""
 SEED_RANGE = 2**31
 MOST_BYTES = 16 << 20
 """Of one reply; an endpoint that sends more is broken or hostile."""
@@ -118,11 +116,11 @@ class Request(NamedTuple):
     decoding: Decoding
 
     @property
-    def messages(self) -> list[Said]:
+    def messages(self) -> list[Message]:
         """The dialogue that the prompt text stands for."""
         text = self.prompt.text
         if not text.startswith(CHAT_MARK):
-            return [Said(role=Role.USER, content=text)]
+            return [Message(role=Role.USER, content=text)]
         return read(text.removeprefix(CHAT_MARK))
 
 

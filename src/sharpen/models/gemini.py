@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call, Tool
 from sharpen.core.errors import Unavailable
-from sharpen.core.task import Role
+from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import key_for, require
-from sharpen.models.dialogue import Call, Said, Tool, called, spoken
+from sharpen.models.dialogue import called, spoken
 from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Request, Trouble, able, cut_off
 from sharpen.models.replies import Reply
 
@@ -151,7 +152,7 @@ def _contents(request: Request) -> list[types.Content]:
     ]
 
 
-def _parts(message: Said, dialogue: Sequence[Said]) -> list[types.Part]:
+def _parts(message: Message, dialogue: Sequence[Message]) -> list[types.Part]:
     """Pictures, words, calls; the result of a call goes by its name."""
     from google.genai import types
 

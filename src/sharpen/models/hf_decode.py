@@ -53,8 +53,12 @@ class Seats(Protocol):
     def takes(self, running: int, waiting: Sequence[int]) -> int:
         """How many of the rows that wait, given by their prompts' numbers, come in now."""
 
-    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
-        """Keep these places, then add a row for each of these prompts; next-token logits of the new rows."""
+    def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
+        """Let rows go and begin one for each of these prompts; next-token logits of the new ones, if any.
+
+        order: [rows afterwards], who sits in each place: the number of a row in what it was before, behind
+        which the new ones are thought to stand. See `seating`.
+        """
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row; next-token logits [rows, vocabulary]."""
@@ -114,6 +118,20 @@ class Rows:
         return [Drawn(tokens[:n], logprobs[:n], STOPS[end]) for tokens, logprobs, n, end in rows]
 
 
+def seating(going: Tensor, fresh: int) -> Tensor:
+    """An order of the rows that go on and so many new ones in which most keep their place.
+
+    New rows, and those that stand too far back, take the places of rows that have ended.
+    """
+    rows = len(going)
+    places = torch.arange(rows + fresh, device=going.device)
+    after = int(going.sum()) + fresh
+    staying = torch.cat((going, torch.zeros_like(places[rows:], dtype=torch.bool)))
+    order = places[:after].clone()
+    order[~staying[:after]] = torch.cat((places[after:][staying[after:]], places[rows:]))
+    return order
+
+
 @torch.inference_mode()
 def decode_rows(seats: Seats, rows: Rows, watch: StopWatch, hear: Hear | None = None) -> list[Drawn]:
     """Draw every row, in as many at a time as `seats` takes; results are in the order of the rows."""
@@ -127,12 +145,12 @@ def decode_rows(seats: Seats, rows: Rows, watch: StopWatch, hear: Hear | None = 
             return rows.results()
         taken = seats.takes(count, rows.prompts[begun:])
         if taken or count < (1 - DROP_ABOVE) * len(active):
-            kept = going.nonzero().flatten()
-            logits = seats.reseat(kept, rows.prompts[begun : begun + taken])
-            active, tokens = active[kept], tokens[kept]
-            if logits is not None:
-                fresh = torch.arange(begun, begun + taken, device=device)
-                drawn = rows.draw(fresh, logits, watch, hear)
-                active, tokens, begun = torch.cat((active, fresh)), torch.cat((tokens, drawn)), begun + taken
+            order = seating(going, taken)
+            logits = seats.reseat(order, rows.prompts[begun : begun + taken])
+            fresh = torch.arange(begun, begun + taken, device=device)
+            drawn = fresh if logits is None else rows.draw(fresh, logits, watch, hear)
+            active, tokens = torch.cat((active, fresh))[order], torch.cat((tokens, drawn))[order]
+            begun += taken
+            if taken:
                 continue
         tokens = rows.draw(active, seats.next(tokens), watch, hear)

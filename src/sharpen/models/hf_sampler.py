@@ -100,10 +100,10 @@ class Sampler:
         second = torch.cat((first[:8], (first[8:] + 5) % vocabulary))
         shares = [Share(tuple(first[:10].tolist()), (0,)), Share(tuple(second[:9].tolist()), (1,))]
         seats = ShortSeats(self.stepper, shares, lambda tokens: 2, PROBED)
-        place = torch.arange(1, device=device)
-        found = [seats.reseat(place[:0], (0,))]
+        both = torch.arange(2, device=device)
+        found = [seats.reseat(both[:1], (0,))]
         seats.next(first[10:11])
-        found += [seats.reseat(place, (1,)), seats.next(torch.stack((first[11], second[9])))]
+        found += [seats.reseat(both, (1,)), seats.next(torch.stack((first[11], second[9])))]
         rows = (first[:10], second[:9], first, second[:10])
         wanted = torch.cat([self.module(input_ids=row[None]).logits[:, -1] for row in rows])
         allowed = ROUNDING * torch.finfo(wanted.dtype).eps * float(wanted.abs().max())

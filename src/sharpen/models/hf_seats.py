@@ -8,13 +8,14 @@ columns older than itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from sharpen.models.hf_decode import DROP_ABOVE, Share
-from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move
+from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move, Start
 from sharpen.models.hf_prompts import Reader
 from sharpen.models.hf_step import Place, Stepper
 
@@ -22,6 +23,8 @@ LONG = 64
 """Tokens from which on a prompt is not copied to its rows."""
 READ_AT_ONCE = 8192
 """Tokens of prompts that are read in one go."""
+AHEAD = 1024
+"""Tokens up to which prompts of rows that wait are read with those of rows that begin."""
 
 
 class ShortSeats:
@@ -33,7 +36,7 @@ class ShortSeats:
         """rows_that_fit: tokens of a prompt -> most rows at a time. longest: most tokens of any row."""
         self.stepper = stepper
         self.shares = shares
-        self.fit = rows_that_fit
+        self.fit = cache(rows_that_fit)
         self.device = stepper.module.device
         self.tables = stepper.tables(longest)
         self.last = longest - 1
@@ -42,6 +45,8 @@ class ShortSeats:
         """Numbers of the prompts that are kept."""
         self.of: list[int] = []
         """Every row's prompt."""
+        self.coming: Sequence[int] = ()
+        """Prompts of the rows that wait."""
         self.layers: list[Kept] = []
         self.logits = torch.empty(0)
         self.lengths = torch.zeros(0, dtype=torch.long)
@@ -57,9 +62,10 @@ class ShortSeats:
         """As many as there is room for, once that is worth the copying."""
         if not waiting or running > (1 - DROP_ABOVE) * self._fit(waiting[0]):
             return 0
+        self.coming = waiting
         known, unread = set(self.prompts), 0
         for place, prompt in enumerate(waiting):
-            unread += 0 if prompt in known else len(self.shares[prompt].ids) - len(self.reader.start)
+            unread += 0 if prompt in known else self._unread(prompt)
             known.add(prompt)
             if running + place >= self._fit(prompt) or (place and unread > READ_AT_ONCE):
                 return place
@@ -68,36 +74,57 @@ class ShortSeats:
     def _fit(self, prompt: int) -> int:
         return self.fit(len(self.shares[prompt].ids))
 
-    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
-        """Drop rows, read new prompts, forget those without rows, move what stays together."""
-        self.of = [self.of[place] for place in kept.tolist()] + list(fresh)
-        self._keep_prompts()
-        order = {prompt: place for place, prompt in enumerate(self.prompts)}
-        places = torch.tensor([order[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
-        self._move(kept, places[len(kept) :])
-        self._lay_out(places)
-        return self.logits[places[len(kept) :]] if fresh else None
+    def _unread(self, prompt: int) -> int:
+        return len(self.shares[prompt].ids) - len(self.reader.start)
 
-    def _move(self, kept: Tensor, fresh: Tensor) -> None:
-        """Move rows together, and begin new ones whose prompts stand in these places."""
-        first = int(self.born[kept].min()) if len(kept) else self.used
-        columns = slice(first, self.used)
-        begun = self.lengths[fresh] if not self.shared else torch.zeros_like(fresh)
-        longest = int(begun.max()) if len(fresh) else 0
-        self.used = max(self.used - first, longest)
-        born = self.born[kept] + (self.used - columns.stop)
-        self.born = torch.cat((born, self.used - begun))
-        before = (torch.arange(longest, device=self.device) - longest + begun[:, None]).clamp_(min=0)
-        begin = (fresh[:, None], before) if longest else None
+    def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
+        """Let rows go, read new prompts, forget those without rows, begin others."""
+        before = [*self.of, *fresh]
+        self.of = [before[number] for number in order.tolist()]
+        self._keep_prompts()
+        known = {prompt: place for place, prompt in enumerate(self.prompts)}
+        places = torch.tensor([known[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
+        self._move(order, places)
+        self._lay_out(places)
+        return self.logits[[known[prompt] for prompt in fresh]] if fresh else None
+
+    def _move(self, order: Tensor, prompts: Tensor) -> None:
+        """Seat rows in this order, and begin the new ones; `prompts` are the places of all rows' prompts."""
+        fresh, staying = (order >= len(self.born)).nonzero().flatten(), order < len(self.born)
+        begun = torch.zeros_like(fresh) if self.shared else self.lengths[prompts[fresh]]
+        longest = max(begun.tolist(), default=0)
+        wider = not self._has_room(len(order), longest)
+        columns = slice(min(self.born[order[staying]].tolist(), default=self.used) if wider else 0, self.used)
+        self.used = max(columns.stop - columns.start, longest)
+        self.born = torch.cat((self.born + (self.used - columns.stop), self.used - begun))[order]
+        if not wider:
+            staying = staying & (order != torch.arange(len(order), device=self.device))
+        moved = staying.nonzero().flatten()
+        start = self._start(fresh, prompts, longest) if longest else None
         for layer in self.layers:
-            layer.keep_rows(Move(kept, columns, self.used, len(fresh), begin))
+            layer.keep_rows(Move(len(order), moved, order[moved], columns, self.used, wider, start))
+
+    def _has_room(self, rows: int, longest: int) -> bool:
+        """Whether so many rows, of which new ones begin with so many tokens, fit into the room there is."""
+        seats, _, columns, _ = self.layers[0].room[0].shape
+        return rows <= seats and longest <= self.used < columns
+
+    def _start(self, fresh: Tensor, prompts: Tensor, longest: int) -> Start:
+        """What rows in these places begin with."""
+        tail = torch.arange(longest, device=self.device) - longest
+        columns = (tail + self.lengths[prompts[fresh], None]).clamp_(min=0)
+        return Start(fresh, prompts[fresh, None], columns)
 
     def _keep_prompts(self) -> None:
-        wanted = set(self.of)
-        staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
-        unread = sorted(wanted - set(self.prompts))
-        if not unread and len(staying) == len(self.prompts):
+        """Keep what rows need, and read what is new; prompts that are copied are forgotten only then."""
+        wanted, kept = set(self.of), set(self.prompts)
+        if wanted <= kept and (len(wanted) == len(kept) or not self.shared):
             return
+        unread = sorted(wanted - kept)
+        if unread and not self.shared:
+            unread += self._ahead(wanted | kept, sum(map(self._unread, unread)))
+            wanted.update(self.coming)
+        staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
         places = torch.tensor(staying, dtype=torch.long, device=self.device)
         read = self.reader.read(unread) if unread else None
         self.prompts = [self.prompts[place] for place in staying] + unread
@@ -111,6 +138,17 @@ class ShortSeats:
             self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
         lengths = [len(self.shares[prompt].ids) for prompt in self.prompts]
         self.lengths = torch.tensor(lengths, device=self.device)
+
+    def _ahead(self, known: Set[int], tokens: int) -> list[int]:
+        """Prompts that come next, as many as are read in one go beside so many tokens."""
+        ahead: dict[int, None] = {}
+        for prompt in self.coming:
+            if prompt not in known and prompt not in ahead:
+                tokens += self._unread(prompt)
+                if tokens > AHEAD:
+                    break
+                ahead[prompt] = None
+        return list(ahead)
 
     def _lay_out(self, places: Tensor) -> None:
         """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
