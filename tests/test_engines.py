@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from sharpen.core.errors import BadInput, Damaged, Unavailable
 from sharpen.core.policy import Decoding, Job, Policy
 from sharpen.core.run import Run
 from sharpen.executors.hands import Files, Hand, Refused
+from sharpen.executors.pool import JudgePool
 from sharpen.executors.shared import SharedFolder
 from sharpen.executors.source import open_crew, open_pool
 from sharpen.experiment import execute as executing
-from sharpen.experiment.assemble import Setup
 from sharpen.experiment.check_recipe import StopAfter, small_spec
-from sharpen.experiment.engines import open_engine, wanted_by
+from sharpen.experiment.engines import Wanted, open_engine, open_engines, wanted_by
+from sharpen.experiment.spec import Request
+from sharpen.models.base import Model
+from sharpen.models.source import open_model
 
 
 class Far:
@@ -85,8 +89,10 @@ class Here:
 
     count = 2
 
-    def __init__(self, setup: Setup, fetch: Callable[[Any, Path], None], send: Callable[..., object]) -> None:
-        self.hands = [Hand(open_engine, (wanted_by(setup),), fetch) for _ in range(self.count)]
+    def __init__(
+        self, wanted: Wanted, fetch: Callable[[Any, Path], None], send: Callable[..., object]
+    ) -> None:
+        self.hands = [Hand(open_engine, (wanted,), fetch) for _ in range(self.count)]
         assert [hand.ready({}) for hand in self.hands] == [None, None]
         self.send = send
         self.pieces = 0
@@ -115,12 +121,12 @@ def test_engines_make_what_the_driver_makes(tmp_path: Path, monkeypatch: pytest.
     shared = SharedFolder(str(tmp_path / "shared"))
     made: list[Here] = []
 
-    def engines(pool: object, setup: Setup) -> Here:
+    def engines(request: Request, pool: object, model: Model) -> Here:
         def send(sha: str, path: Path) -> str:
             shared.offer(sha, path)
             return sha
 
-        made.append(Here(setup, SharedFolder(shared.url).fetch, send))
+        made.append(Here(wanted_by(request, model), SharedFolder(shared.url).fetch, send))
         return made[0]
 
     monkeypatch.setattr(executing, "open_engines", engines)
@@ -130,12 +136,22 @@ def test_engines_make_what_the_driver_makes(tmp_path: Path, monkeypatch: pytest.
     assert contents(tmp_path / "far") == contents(tmp_path / "near")
 
 
-def test_what_is_not_the_same_is_refused(tmp_path: Path) -> None:
-    def other(store: object) -> Any:
-        raise Unavailable("no weights here", remedy="copy them")
-
-    hand = Hand(other, (), copied)
-    assert hand.ready({}) == Refused("no weights here", "copy them")
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("code", "other", "code: .*'other'"),
+        ("fingerprint", "other", "model scripted:echo: .*'other'"),
+        ("device", "cuda", "gives an engine no GPU"),
+        ("model", "scripted:nobody", "nobody"),
+    ],
+)
+def test_what_is_not_the_same_is_refused(field: str, value: str, why: str) -> None:
+    request = Request(model="scripted:echo")
+    wanted = wanted_by(request, open_model(request.model))
+    assert Hand(open_engine, (wanted,), copied).ready({}) is None
+    refused = Hand(open_engine, (wanted.model_copy(update={field: value}),), copied).ready({})
+    assert refused is not None
+    assert re.search(why, refused.problem)
 
 
 def test_files_come_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -163,6 +179,20 @@ def test_only_the_latest_files_are_kept(tmp_path: Path) -> None:
 def test_executors_that_mean_nothing_are_refused(executor: str) -> None:
     with pytest.raises(BadInput):
         open_pool(executor)
+
+
+class Paid:
+    """A model behind an endpoint, as far as engines look at it."""
+
+    name, fingerprint, dollars = "openai:x", "x", 0.0
+
+
+def test_endpoints_take_no_engines() -> None:
+    model: Any = Paid()
+    with JudgePool() as pool:
+        assert open_engines(Request(), pool, model) is None
+        with pytest.raises(BadInput, match="asked in parallel"):
+            open_engines(Request(executor="ray?engines=2"), pool, model)
 
 
 def test_comparisons_take_no_engines() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,7 @@ from sharpen.core.errors import Mismatch, Unavailable
 RETRIES = 8
 """How often Ray does a task again whose worker or node was lost."""
 _JOIN_SECONDS = 120.0
+_REACH_SECONDS = 10.0
 
 
 class Gone(Unavailable):
@@ -36,9 +38,10 @@ class Cluster:
 
         self.ray = ray
         try:
+            _reach(address)
             own = {} if address else {"include_dashboard": False, "num_cpus": cpus}
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise Unavailable(
                 f"there is no Ray cluster at {address}: {' '.join(str(error).split())[:200]}",
                 remedy="start one with `ray start --head`, or give its address: --executor ray:HOST:6379",
@@ -116,6 +119,13 @@ class Cluster:
 def _version() -> str:
     """On a node: the version there."""
     return sharpen.__version__
+
+
+def _reach(address: str | None) -> None:
+    """OSError if nobody listens at HOST:PORT: Ray itself tries for minutes before it says so."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
 
 
 def _last_line(error: Exception) -> str:

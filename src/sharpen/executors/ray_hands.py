@@ -1,12 +1,13 @@
 """Hands on a Ray cluster: actors spread over its nodes, each with the CPUs and GPUs it was given.
 
 A piece of work that is lost with its actor or its node is done again by another one; a new actor takes the
-place of the lost one as soon as the cluster has room for it. Nothing is done for a driver that is gone: its
-actors end with it.
+place of the lost one once the cluster has room for it, beside a CPU for judges. Nothing is done for a driver
+that is gone: its actors end with it.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,11 @@ from sharpen.executors.hands import Hand, Make, Refused
 from sharpen.executors.ray_cluster import RETRIES, Cluster, Gone
 from sharpen.executors.shared import SharedFolder
 
+SETTLED = 30.0
+"""Seconds after a loss, when the cluster knows what it has lost."""
 SENT = 32
 """Files that are kept in the cluster's memory for hands to come."""
+_NAP = 0.2
 _TRIAL = b"a file that every hand must be able to get\n"
 
 
@@ -84,6 +88,7 @@ class RayHands:
         self._seats = [self._new() for _ in range(placement.engines)]
         self._left = RETRIES * placement.engines
         """How many may still be lost."""
+        self._settled = 0.0
         for seat in self._seats:
             self._start(seat)
 
@@ -128,7 +133,7 @@ class RayHands:
             raise error
         self._cluster.end(seat.actor)
         self._seats.remove(seat)
-        self._seats.append(self._new())
+        self._settled = time.monotonic() + SETTLED
 
     def _send(self, call: _Call) -> None:
         call.seat = self._idlest()
@@ -146,9 +151,23 @@ class RayHands:
 
     def _idlest(self) -> _Seat:
         """The one with the least to do, of those that are ready."""
-        while not (ready := [seat for seat in tuple(self._seats) if self._is_ready(seat)]):
-            self._cluster.first([seat.ready for seat in self._seats], self._placement.patience)
-        return min(ready, key=self._load)
+        deadline = time.monotonic() + self._placement.patience
+        while True:
+            self._replace()
+            if ready := [seat for seat in tuple(self._seats) if self._is_ready(seat)]:
+                return min(ready, key=self._load)
+            if time.monotonic() > deadline:
+                # Says what there is no room for.
+                _check_room(self._cluster, self._placement)
+                raise Unavailable("no engine is ready", remedy="look at `ray status`, and go on later")
+            time.sleep(_NAP)
+
+    def _replace(self) -> None:
+        """A new one for one that was lost, if there is room."""
+        count = len(self._seats) + 1
+        settled = count <= self.count and time.monotonic() > self._settled
+        if settled and _room(self._cluster, self._placement, count):
+            self._seats.append(self._new())
 
     def _is_ready(self, seat: _Seat) -> bool:
         if not seat.fit and self._cluster.done([seat.ready]):
@@ -206,21 +225,20 @@ def _fetch(parcel: Any, path: Path) -> None:
     path.write_bytes(ray.get(parcel))
 
 
-def _check_room(cluster: Cluster, placement: Placement) -> None:
-    """One CPU must be left, for judges."""
+def _room(cluster: Cluster, placement: Placement, count: int) -> bool:
+    """Whether there is room for so many engines, and one CPU more, for judges."""
     there = cluster.room()
-    cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
-    if placement.engines * placement.cpus > cpus - 1:
-        raise BadInput(
-            "engines",
-            placement.engines,
-            f"there are {cpus:g} CPUs, one of them for judges, and each engine wants {placement.cpus:g}",
-            remedy="ask for fewer, for fewer CPUs each (cpus=0.5), or add nodes",
-        )
-    if placement.engines * placement.gpus > gpus:
-        raise BadInput(
-            "engines",
-            placement.engines,
-            f"there are {gpus:g} GPUs, and each engine wants {placement.gpus:g}",
-            remedy="ask for fewer, or add nodes",
-        )
+    return count * placement.cpus <= there.get("CPU", 0) - 1 and count * placement.gpus <= there.get("GPU", 0)
+
+
+def _check_room(cluster: Cluster, placement: Placement) -> None:
+    if _room(cluster, placement, placement.engines):
+        return
+    there = cluster.room()
+    raise BadInput(
+        "engines",
+        placement.engines,
+        f"there are {there.get('CPU', 0):g} CPUs, one of them for judges, and {there.get('GPU', 0):g} GPUs; "
+        f"each engine wants {placement.cpus:g} and {placement.gpus:g}",
+        remedy="ask for fewer, for less of each (cpus=0.5), or add nodes",
+    )

@@ -16,10 +16,10 @@ class SharedFolder:
 
     def __init__(self, url: str) -> None:
         """BadInput for an address that cannot be opened."""
-        from fsspec.core import url_to_fs
-
         self.url = url
         try:
+            from fsspec.core import url_to_fs
+
             self._fs, self._root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise BadInput(

@@ -31,6 +31,11 @@ def open_pool(executor: str = LOCAL) -> JudgePool:
     return RayPool(address, cpus=max(wanted, os.cpu_count() or 1))
 
 
+def engines_in(executor: str) -> int:
+    """How many engines the executor's name asks for."""
+    return 0 if executor == LOCAL else _ray(executor)[1].engines
+
+
 def open_hands(executor: str, pool: JudgePool, make: Make, *arguments: object) -> Hands | None:
     """The engines that the executor's name asks for, on the cluster of its pool; None if it asks for none."""
     if executor == LOCAL:

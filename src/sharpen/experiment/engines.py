@@ -8,26 +8,31 @@ whoever made them, on machines that compute alike.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from sharpen.actors.base import Cast, Stage, moves
 from sharpen.core.ahead import Begun
-from sharpen.core.artifact import ArtifactStore
+from sharpen.core.artifact import Artifact, ArtifactStore
 from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Priced
-from sharpen.core.errors import Mismatch
-from sharpen.core.policy import Decoding, Job, Policy
+from sharpen.core.errors import BadInput, Mismatch
+from sharpen.core.policy import Actor, Decoding, Job, Policy
 from sharpen.core.records import Record
 from sharpen.core.updater import Stopwatch
 from sharpen.executors.hands import Hands
 from sharpen.executors.pool import JudgePool
-from sharpen.executors.source import open_hands
-from sharpen.experiment.assemble import POLICY_MODEL, Setup
+from sharpen.executors.source import engines_in, open_hands
+from sharpen.experiment.assemble import POLICY_MODEL
 from sharpen.experiment.manifest import code_fingerprint, versions
+from sharpen.experiment.spec import Request
+from sharpen.models.base import Model
+from sharpen.models.loading import WEIGHTS_FILE
 from sharpen.models.source import open_model, priced
+
+_GPU = "cuda"
 
 
 class Wanted(Record):
@@ -37,6 +42,8 @@ class Wanted(Record):
     threads: int | None
     dtype: str | None
     fingerprint: str
+    device: str
+    """Kind of device that it computes on here; empty for a model that does not compute."""
     code: str
     versions: Mapping[str, str]
 
@@ -77,7 +84,9 @@ class Engine:
 
     def __call__(self, order: Order) -> list[Made]:
         """Make a chunk."""
-        store = self.cast.stage.store
+        store, models = self.cast.stage.store, self.cast.stage.models
+        players = players_of(order.policy, order.jobs)
+        _same({f"model {each.model}": (models[each.model].fingerprint, each.base) for each in players})
         return [
             Made(attempt, {sha: store.get(sha) for sha in attempt.files.values()})
             for attempt in self.cast.act(order.policy, order.jobs, order.decoding)
@@ -90,8 +99,21 @@ def open_engine(store: ArtifactStore, wanted: Wanted) -> Engine:
     there = {"code": wanted.code, **wanted.versions}
     _same({name: (value, there[name]) for name, value in here.items()})
     model = open_model(wanted.model, threads=wanted.threads, dtype=wanted.dtype)
-    _same({"weights": (model.fingerprint, wanted.fingerprint)})
+    _same({f"model {wanted.model}": (model.fingerprint, wanted.fingerprint)})
+    if wanted.device == _GPU != _device(model):
+        raise BadInput(
+            "gpus",
+            0,
+            f"node {platform.node()} gives an engine no GPU, and the driver has one",
+            remedy="gpus=1",
+        )
     return Engine(Cast(Stage(Models(model, wanted.threads), store, Stopwatch())))
+
+
+def players_of(policy: Policy, jobs: Sequence[Job]) -> list[Policy]:
+    """The policy and its rivals in these jobs, each once."""
+    rivals = {each.version: each for job in jobs for each in job.rivals.values()}
+    return list({**rivals, policy.version: policy}.values())
 
 
 def _same(pairs: Mapping[str, tuple[str, str]]) -> None:
@@ -122,17 +144,12 @@ class Engines:
 
     def begin(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> Begun[Attempt] | None:
         """Have an engine make them; None if actor or model must be asked from here."""
-        policies = {each.version: each for job in jobs for each in job.rivals.values()}
-        policies[policy.version] = policy
-        if not all(self._moves(each) for each in policies.values()):
+        players = players_of(policy, jobs)
+        if not all(self._moves(each) for each in players):
             return None
         store = self.cast.stage.store
-        files = {
-            sha: store.checked_path(sha)
-            for each in policies.values()
-            for part in each.parts.values()
-            for sha in part.files.values()
-        }
+        wanted = {sha for each in players for part in each.parts.values() for sha in _needed(part)}
+        files = {sha: store.checked_path(sha) for sha in sorted(wanted)}
         begun = self.hands.begin(Order(policy, jobs, decoding), files)
         return Begun(partial(self._taken, begun), begun.drop)
 
@@ -150,18 +167,43 @@ class Engines:
         return [one.attempt for one in made]
 
 
-def wanted_by(setup: Setup) -> Wanted:
-    """What engines of a run must have."""
+def _needed(part: Artifact) -> Collection[str]:
+    """What of a part serves acting: weights without what a learner keeps beside them."""
+    weights = part.files.get(WEIGHTS_FILE)
+    return (weights,) if weights else part.files.values()
+
+
+def _device(model: Model) -> str:
+    return str(getattr(getattr(model, "module", None), "device", "")).partition(":")[0]
+
+
+def wanted_by(request: Request, model: Model) -> Wanted:
+    """What engines must have to stand for the model as it was opened here."""
     return Wanted(
-        model=priced(setup.spec.model, setup.spec.price),
-        threads=setup.threads,
-        dtype=setup.dtype,
-        fingerprint=setup.model.fingerprint,
+        model=priced(request.model, request.price),
+        threads=getattr(model, "threads", None),
+        dtype=getattr(model, "dtype", None),
+        fingerprint=model.fingerprint,
+        device=_device(model),
         code=code_fingerprint(),
         versions=versions(),
     )
 
 
-def open_engines(pool: JudgePool, setup: Setup) -> Hands | None:
-    """The engines that the run's executor names, with its model opened; None if it names none."""
-    return open_hands(setup.spec.executor, pool, open_engine, wanted_by(setup))
+def open_engines(request: Request, pool: JudgePool, model: Model) -> Hands | None:
+    """The engines that the request's executor names, with the model opened; None if it names none."""
+    if not engines_in(request.executor):
+        return None
+    if isinstance(model, Priced):
+        raise BadInput(
+            "engines",
+            request.executor,
+            f"{model.name} is asked in parallel from here",
+            remedy="leave them out",
+        )
+    return open_hands(request.executor, pool, open_engine, wanted_by(request, model))
+
+
+def led(cast: Cast, hands: Hands | None) -> Actor:
+    """What makes attempts: the engines, where there are some."""
+    return Engines(cast, hands) if hands else cast

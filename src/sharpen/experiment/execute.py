@@ -24,7 +24,7 @@ from sharpen.core.watch import Watcher
 from sharpen.executors.hands import Hands
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
-from sharpen.experiment.engines import Engines, open_engines
+from sharpen.experiment.engines import led, open_engines
 from sharpen.experiment.finished import finished, written
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
@@ -59,7 +59,7 @@ def execute(
             return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
-        hands = open_engines(pool, setup)
+        hands = open_engines(setup.spec, pool, setup.model)
         journal = Journal(folder)
         try:
             engine = _engine(setup, hands, journal, folder, listener, started, repair=repair)
@@ -151,7 +151,7 @@ def _engine(
         seed=setup.spec.seed,
         journal=journal,
         store=store,
-        actor=Engines(cast, hands) if hands else cast,
+        actor=led(cast, hands),
         verifier=setup.verifier,
         models=models,
         folder=folder,
