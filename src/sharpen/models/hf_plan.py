@@ -120,6 +120,6 @@ def _head(module: Any) -> Through:
 
 def _in_parts(weight: Tensor, hidden: Tensor) -> Tensor:
     told = hidden.new_empty(len(hidden), len(weight))
-    for part, into in zip(weight.split(WIDE), told.split(WIDE, dim=1), strict=True):
+    for part, into in zip(torch.split(weight, WIDE), torch.split(told, WIDE, dim=1), strict=True):
         torch.mm(hidden, part.t(), out=into)
     return told
