@@ -94,8 +94,18 @@ def sleep_for(seconds: float) -> float:
     return seconds
 
 
-def sleep_between(seconds: float) -> tuple[float, float]:
+def compute_for(seconds: float) -> tuple[float, float]:
     """When it began and ended, by the clock that all processes share."""
     began = time.perf_counter()
-    time.sleep(seconds)
+    while time.perf_counter() < began + seconds:
+        pass
     return began, time.perf_counter()
+
+
+def hang_or_note(item: tuple[int, float]) -> float:
+    """When it was done, by the clock that all processes share."""
+    kind, seconds = item
+    while kind == 2:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    return time.perf_counter()

@@ -30,18 +30,25 @@ from helpers_endpoint import Endpoint
 from helpers_models import make_model_folder
 from helpers_serve import listening
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Tool
-from sharpen.core.policy import Style
+from sharpen.core.dialogue import Picture, Tool
+from sharpen.core.policy import Decoding, Style
+from sharpen.core.task import Message, Role
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.check_recipe import StopAfter
 from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
+from sharpen.judges.asking import form_of
+from sharpen.models.base import Completion, Prompt
 from sharpen.models.calls import MOST_CALLS, opening, read_calls
 from sharpen.models.dialogue import text_tool
 from sharpen.models.hf import HFModel
-from sharpen.models.hf_decode import Drawn
+from sharpen.models.hf_rows import Drawn
+from sharpen.models.source import open_model
+from sharpen.serve.app import parsed
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Choice, Served, open_served
+from sharpen.serve.wanted import wanted
+from sharpen.serve.wire import ChatRequest, Refusal
 
 SCRIPT = '''
 import json, re
@@ -273,6 +280,13 @@ def test_a_model_without_a_place_for_them_says_so(local: Served, monkeypatch: py
             assert caught.value.param == field
 
 
+def test_a_field_is_named_as_the_client_wrote_it(client: openai.OpenAI) -> None:
+    part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}
+    with pytest.raises(openai.BadRequestError, match="nothing is fetched") as caught:
+        asked(client, messages=[{"role": "user", "content": [part]}])
+    assert caught.value.param == "messages.0.content.0.image_url.url"
+
+
 # ---- pictures
 
 
@@ -318,11 +332,80 @@ def test_a_policy_behind_an_endpoint_sees_pictures(behind: Endpoint, pool: Judge
             with pytest.raises(openai.BadRequestError) as caught:
                 asked(client, messages=[{"role": "user", "content": [part]}])
             assert str(caught.value.param).startswith("messages.0.content") and len(behind.asked) == count
-        with pytest.raises(openai.BadRequestError, match="tool_choice"):
-            asked(client, tools=[PYTHON], tool_choice="required")
+        asked(client, tools=[PYTHON], tool_choice="required")
+        assert behind.asked[-1]["tool_choice"] == "required"
 
 
-# ---- hostile words and schemas
+def test_our_own_client_shows_pictures_and_fills_in_forms(
+    behind: Endpoint, pool: JudgePool, tmp_path: Path
+) -> None:
+    target = f"openai:m@{behind.url}?images=true&json_schema=true"
+    served = named(open_served(target, Choice(), pool, tmp_path), "player")
+    form = form_of(["red", "blue"])
+    with listening(served) as url:
+        model: Any = open_model(f"openai:player@{url}/v1?images=true&json_schema=true")
+        seen = Message(role=Role.USER, content="Which?", pictures=(Picture.of(png(2, 2)),))
+
+        def ask(says: str) -> Completion:
+            behind.says = lambda asked: says if "data:image/png" in asked else "blind"
+            return model.sample([Prompt(model.chat([seen]), (1,), schema=form)], Decoding())[0].samples[0]
+
+        right = '{"thoughts": "", "verdict": "red"}'
+        assert ask(right).text == right and ask("red").stop is Stop.FAILED, "what does not fit is no answer"
+        assert behind.asked[-1]["response_format"]["json_schema"]["schema"] == form
+
+
+# ---- hostile requests, words and schemas
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("\ud83d"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+PIECES: list[Any] = [
+    *("user", "tool", "assistant", "x", "function", "required", "auto", "image_url", "text", "json_schema"),
+    *(PYTHON, {"url": "data:image/png;base64,AAAA"}, {"type": "text", "text": "?"}, {"schema": {"type": 3}}),
+    {"type": "image_url", "image_url": {"url": "data:,"}},
+    {"id": "1", "type": "function", "function": {"name": "python", "arguments": "[" * 3000}},
+]
+pieces = st.sampled_from(PIECES) | junk
+messages = st.fixed_dictionaries(
+    {"role": pieces, "content": st.lists(pieces, max_size=2) | pieces},
+    optional={"tool_calls": st.lists(pieces, max_size=2), "tool_call_id": pieces},
+)
+bodies = st.fixed_dictionaries(
+    {"messages": st.lists(messages, max_size=2)},
+    optional={
+        "tools": st.lists(pieces, max_size=2),
+        "tool_choice": pieces,
+        "response_format": st.fixed_dictionaries({"type": pieces}, optional={"json_schema": pieces}),
+    },
+)
+
+
+@given(bodies)
+def test_any_request_is_understood_or_refused(local: Served, body: dict[str, Any]) -> None:
+    data = json.dumps({"model": "player", **body}).encode()
+    try:
+        assert wanted(local, parsed(data, ChatRequest)).task.messages
+    except Refusal as refusal:
+        assert refusal.status == 400
+
+
+def test_nesting_and_numbers_are_bounded(local: Served) -> None:
+    deep: Any = {}
+    for _ in range(150):
+        deep = {"properties": {"a": deep}}
+    shown = [{"type": "image_url", "image_url": {"url": data_url(png(1, 1))}}] * 17
+    for more in (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": deep}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": deep}}},
+        {"messages": [{"role": "user", "content": shown}]},
+    ):
+        body = {"model": "player", "messages": [{"role": "user", "content": "?"}], **more}
+        with pytest.raises(Refusal):
+            wanted(local, parsed(json.dumps(body).encode(), ChatRequest))
+
 
 MARKS = ["<tool_call>", "</tool_call>", '{"name": "add", ', '"arguments": {', '{"name": "add"}', '"sum": "1"']
 BITS = ["}}", "}", "[", "]", "{", '"a":', "1e999", '"\\ud83d"', "NaN", " ", "\n", "x", "9" * 5000, "[" * 3000]

@@ -21,6 +21,7 @@ from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
 from sharpen.environments.base import MAX_MOVE, Offers, Retrieves, Searchable, World, start
 from sharpen.models.base import Capability, Completion, Encoder, Prompt
+from sharpen.models.dialogue import CHAT_MARK
 from sharpen.models.loading import load_policy, render_messages
 from sharpen.stores.memory import Index, loaded
 
@@ -55,6 +56,9 @@ class Seat:
             head = "\n\n" if self.turns else "".join(f"{m.content}\n\n" for m in self.messages[:-1])
             return f"{head}Q: {text}\nA:"
         whole = render_messages(model, self.messages)
+        if self.turns and whole.startswith(CHAT_MARK):
+            # A list does not grow at its end, as a text does: its last message is what is new.
+            return render_messages(model, self.messages[-1:])
         return whole.removeprefix("".join(turn.text for turn in self.turns))
 
     def _ids(self, model: Any, text: str) -> tuple[int, ...]:

@@ -66,15 +66,18 @@ def _prompt(model: Any, policy: Policy, group: Sequence[Job], trace: Sequence[Tu
         token_ids=tuple(i for turn in trace for i in turn.token_ids),
         schema=shape.json_schema,
         tools=shape.tools,
+        calling=shape.calling,
     )
 
 
 def _start(model: Any, shape: Shape) -> str:
-    """The start that an answer is made to have where it has to be a call; BadInput if that cannot be."""
-    if shape.calling is Calling.MAY:
+    """The start that an answer is made to have where it has to be a call, by models that know none of that.
+
+    BadInput where such a start is not known.
+    """
+    if shape.calling is Calling.MAY or not isinstance(model, Caller):
         return ""
-    start = model.opening(shape.tools) if isinstance(model, Caller) else None
-    if start is None:
+    if (start := model.opening(shape.tools)) is None:
         raise BadInput("tool_choice", "required", "cannot be forced here", remedy="leave it to the model")
     return start
 

@@ -3,7 +3,8 @@
 Workers come from a fork server (or are spawned where there is none), so nothing the caller has loaded,
 such as torch, is ever forked. Items travel in chunks, which grow while they are quick; results come one by
 one. A hung item costs its worker's time until its deadline, a crashed one its worker: others do the rest of
-its chunk.
+its chunk. No more workers compute at a time than the pool has: only in the stead of one that sleeps over half
+of its deadline, as one that waits for what never comes, another one works.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ class JudgePool:
         """May grow until the first worker is started."""
         self._size = workers
         self._workers: list[Worker] = []
-        """Never more than `workers`."""
         self._spares: list[Worker] = []
         """Once workers had to be ended, one stands by idly: started while there is nothing else to do."""
-        self._lost_some = False
+        self._killed: list[Worker] = []
+        """Those that had to be ended; they are waited for when there is nothing else to do."""
         self._waiting: list[_Work[Any, Any]] = []
         """Work that is not finished, in the order in which it is handed out."""
 
@@ -73,9 +74,11 @@ class JudgePool:
         """End the workers, whatever they are doing; the pool starts new ones if it is used again."""
         for worker in (*self._workers, *self._spares):
             worker.kill()
+            self._killed.append(worker)
             if worker.places:
                 worker.work.put_back(worker.places)
         self._workers, self._spares, self._waiting = [], [], []
+        self._see_off()
 
     @property
     def processes(self) -> list[int]:
@@ -135,7 +138,10 @@ class JudgePool:
 
     def _hand_out(self) -> None:
         """Give idle workers chunks, as long as there are any."""
-        free = self._size - sum(bool(worker.places) for worker in self._workers)
+        busy = [worker for worker in self._workers if worker.places]
+        now = time.monotonic()
+        asleep = sum(worker.doubtful <= now and worker.asleep for worker in busy)
+        free = self._size + min(asleep, self._size) - len(busy)
         for work in self._waiting:
             while work.places and free > 0:
                 free -= self._give(self._idle(), work)
@@ -160,13 +166,15 @@ class JudgePool:
     def _collect(self) -> None:
         """Take what comes in until the first deadline; end workers that are over theirs."""
         busy = {worker.connection: worker for worker in self._workers if worker.places}
-        left = max(0.0, min((worker.due for worker in busy.values()), default=0.0) - time.monotonic())
-        spare = self._lost_some and not self._spares
-        ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
+        now = time.monotonic()
+        moments = [moment for worker in busy.values() for moment in (worker.doubtful, worker.due)]
+        left = min((moment for moment in moments if moment > now), default=now) - now
+        ready = wait(list(busy), timeout=min(left, QUIET) if self._killed else left)
         for connection in ready:
             self._drain(busy[connection])  # type: ignore[index]
-        if spare and not ready:
-            self._spares.append(self._new())
+        if self._killed and not ready:
+            self._see_off()
+            self._spares = self._spares or [self._new()]
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.places]:
             if worker.due <= now and not worker.connection.poll():
@@ -193,9 +201,9 @@ class JudgePool:
     def _give_up(self, worker: Worker, lost: Lost | None) -> None:
         """End a worker; its running item is lost, the others of its chunk go to another one."""
         running, *rest = worker.places
-        status, work = self._end(worker), worker.work
-        work.settle(running, lost or lost_by(status))
-        work.put_back(rest)
+        self._end(worker)
+        worker.work.settle(running, lost or lost_by(worker.gone()))
+        worker.work.put_back(rest)
 
     def _start(self) -> Worker:
         self._workers.append(self._spares.pop() if self._spares else self._new())
@@ -204,10 +212,15 @@ class JudgePool:
     def _new(self) -> Worker:
         return Worker(process_context(self.preload))
 
-    def _end(self, worker: Worker) -> int | None:
-        self._lost_some = True
+    def _end(self, worker: Worker) -> None:
         self._workers.remove(worker)
-        return worker.kill()
+        worker.kill()
+        self._killed.append(worker)
+
+    def _see_off(self) -> None:
+        for worker in self._killed:
+            worker.gone()
+        self._killed = []
 
 
 class _Work(Generic[A, R]):

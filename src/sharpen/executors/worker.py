@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 A = TypeVar("A")
@@ -65,6 +66,11 @@ class Lost:
     detail: str = ""
 
 
+_Word = tuple[Any] | Lost | None
+"""What a worker says: a value, which travels at a third of a record's cost, that there is none, or that it
+begins."""
+
+
 class Worker:
     """The owner's end: one process, at most one chunk of items under way."""
 
@@ -90,6 +96,20 @@ class Worker:
         """Number of the process, and of the group of processes that it leads."""
         return int(self._process.pid)
 
+    @property
+    def doubtful(self) -> float:
+        """When the running item has had half of its time."""
+        return self.due - self.deadline / 2
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the process waits for something and computes nothing; False where that cannot be told."""
+        try:
+            facts = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return facts.rpartition(")")[2].split()[0] == "S"
+
     def give(
         self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
     ) -> None:
@@ -106,13 +126,13 @@ class Worker:
             if not piece:
                 raise EOFError
             self._unread += piece
-            for result in self._messages():
+            for word in self._words():
                 self.due = time.monotonic() + self.deadline
-                if result is not None:
-                    yield self.places.popleft(), result
+                if word is not None:
+                    yield self.places.popleft(), Value(*word) if isinstance(word, tuple) else word
 
-    def _messages(self) -> Iterator[Any]:
-        """The messages that are whole: results, and None where the process says that it begins."""
+    def _words(self) -> Iterator[_Word]:
+        """The messages that are whole."""
         start = 0
         while len(self._unread) >= (body := start + _SIZE.size):
             (size,) = _SIZE.unpack_from(self._unread, start)
@@ -122,15 +142,18 @@ class Worker:
             yield pickle.loads(self._unread[body:start])
         del self._unread[:start]
 
-    def kill(self) -> int | None:
-        """End it with everything that it has started; its exit status, negative for a signal."""
+    def kill(self) -> None:
+        """End it with everything that it has started; `gone` waits until it is."""
         if self._process.exitcode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.join()
         self.connection.close()
+
+    def gone(self) -> int | None:
+        """Wait for a process that has ended or was killed; its exit status, negative for a signal."""
+        self._process.join()
         return self._process.exitcode  # type: ignore[no-any-return]
 
 
@@ -145,12 +168,12 @@ def _serve(connection: Connection[Any, Any]) -> None:
                 began = time.monotonic()
                 # The alarm ends a hung worker whose owner was killed, or does not look after it for a while.
                 with _alarm(deadline + GRACE):
-                    result = _guarded(function, item)
+                    word = _guarded(function, item)
                 late = time.monotonic() - began > deadline
-                _say(connection, Lost(Loss.TIMEOUT) if late else result)
+                _say(connection, Lost(Loss.TIMEOUT) if late else word)
 
 
-def _say(connection: Connection[Any, Any], word: Value[Any] | Lost | None) -> None:
+def _say(connection: Connection[Any, Any], word: _Word) -> None:
     data = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
     left = memoryview(_SIZE.pack(len(data)) + data)
     while left:
@@ -164,9 +187,9 @@ def lost_by(status: int | None) -> Lost:
     return Lost(Loss.CRASH, f"the worker process ended with status {status}")
 
 
-def _guarded(function: Callable[[A], R], item: A) -> Value[R] | Lost:
+def _guarded(function: Callable[[A], R], item: A) -> tuple[R] | Lost:
     try:
-        return Value(function(item))
+        return (function(item),)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code raises anything; it is reported
         text = " ".join(str(error).split())[:DETAIL]
         return Lost(Loss.RAISED, f"{type(error).__name__}: {text}" if text else type(error).__name__)

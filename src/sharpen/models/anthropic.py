@@ -11,7 +11,7 @@ import os
 from pydantic import BaseModel, JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Call
+from sharpen.core.dialogue import Call, Calling
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import Client, ClientWire
@@ -111,6 +111,8 @@ class AnthropicWire(ClientWire):
                 {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)}
                 for t in request.prompt.tools
             ]
+        if request.prompt.calling is Calling.MUST:
+            body["tool_choice"] = {"type": "any"}
         if self._options.sampling:
             body |= {"temperature": decoding.temperature, "top_p": decoding.top_p}
         # A stop text of white space alone is refused by the protocol; `cut_off` sees to it.

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Call, Tool
+from sharpen.core.dialogue import Call, Calling, Tool
 from sharpen.core.policy import Decoding as Decoding
 
 
@@ -56,6 +56,8 @@ class Prompt(NamedTuple):
     """JSON schema that the reply must fit; only for models that can be held to one."""
     tools: tuple[Tool, ...] = ()
     """Functions that it may call; only for models that can be offered some."""
+    calling: Calling = Calling.MAY
+    """Whether it has to call one, for models that can be told so; others are given a forced start."""
 
 
 class Completion(NamedTuple):

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Calling
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.policy import PromptForm, Style
 from sharpen.core.records import Record, digest
@@ -322,6 +323,7 @@ class Endpoint:
         prompt = job.prompt
         asked: list[object] = [prompt.text, prompt.prefix, prompt.schema, job.seed % SEED_RANGE]
         asked += [prompt.tools] if prompt.tools else []
+        asked += [prompt.calling] if prompt.calling is Calling.MUST else []
         return digest([self.wire.identity, asked, list(job.decoding), self._options.logprobs])
 
     def _meter(self, **more: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Call, Tool
+from sharpen.core.dialogue import Call, Calling, Tool
 from sharpen.core.errors import Unavailable
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
@@ -103,6 +103,7 @@ class GeminiWire:
             response_mime_type="application/json" if request.prompt.schema else None,
             response_json_schema=dict(request.prompt.schema) if request.prompt.schema else None,
             tools=[*_tools(request.prompt.tools)] or None,
+            tool_config=_must_call() if request.prompt.calling is Calling.MUST else None,
         )
 
     @contextmanager
@@ -138,6 +139,13 @@ def _tools(tools: Sequence[Tool]) -> list[types.Tool]:
         for tool in tools
     ]
     return [types.Tool(function_declarations=offered)] if offered else []
+
+
+def _must_call() -> types.ToolConfig:
+    from google.genai import types
+
+    mode = types.FunctionCallingConfigMode.ANY
+    return types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode=mode))
 
 
 def _contents(request: Request) -> list[types.Content]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from sharpen.models.hf_decode import Share
+from sharpen.models.hf_rows import Share
 
 CACHE_BYTES = 1 << 30
 GPU_SHARE = 0.3

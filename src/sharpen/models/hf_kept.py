@@ -24,7 +24,14 @@ class Layout(NamedTuple):
     """[prompts * most]: rows by their prompts, each prompt's share filled up with row 0 to the largest; then
     [rows]: where in there a row stands. None if rows hold their prompts."""
     unseen: Tensor | None
-    """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere."""
+    """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere, or if
+    rows attend one by one."""
+    born: Tensor
+    """[rows]: their first columns."""
+    prompts: Tensor
+    """[rows]: places of their prompts."""
+    lengths: Tensor
+    """[rows]: how many tokens of those they attend to there; none where they hold copies."""
 
 
 class Start(NamedTuple):
@@ -61,7 +68,7 @@ class Kept:
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         """Of prompts, [prompts, heads, tokens, width] each; there are no rows yet."""
-        self.prompts = (keys, values)
+        self.prompts = (keys.contiguous(), values.contiguous())
         none = keys.new_zeros(0, keys.shape[1], 0, keys.shape[3])
         self.room = (none, none)
         """[seats, heads, columns, width] each, of which some may be free."""

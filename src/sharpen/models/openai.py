@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field, JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.dialogue import Call
+from sharpen.core.dialogue import Call, Calling
 from sharpen.core.errors import Unavailable
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
@@ -144,6 +144,8 @@ class OpenAIWire(ClientWire):
         body["messages"] = [_message(message) for message in request.messages]
         if request.prompt.tools:
             body["tools"] = [{"type": "function", "function": t.model_dump()} for t in request.prompt.tools]
+        if request.prompt.calling is Calling.MUST:
+            body["tool_choice"] = "required"
         if self._options.logprobs:
             body["logprobs"] = True
         if request.prompt.schema:

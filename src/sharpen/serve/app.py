@@ -130,7 +130,7 @@ class Server:
             data += piece
             if len(data) > MOST_BODY:
                 raise Refusal(413, _BAD, f"the request has more than {MOST_BODY} bytes")
-        return _parsed(data, kind)
+        return parsed(data, kind)
 
     def _asked(self, body: Body) -> Asked:
         """The request as the policy is asked it."""
@@ -208,7 +208,7 @@ class Server:
         )
 
 
-def _parsed(data: bytes, kind: type[Body]) -> Body:
+def parsed(data: bytes, kind: type[Body]) -> Body:
     """The request as a record; a Refusal names the field that is wrong."""
     try:
         body = json.loads(data)
@@ -220,10 +220,16 @@ def _parsed(data: bytes, kind: type[Body]) -> Body:
     except ValidationError as error:
         # Of several readings of a field the one that came furthest says what is wrong.
         first = max(error.errors(), key=lambda found: len(found["loc"]))
-        place = ".".join(str(part) for part in first["loc"] if part != "str" and "[" not in str(part))
-        raise Refusal(400, _BAD, f"{place or 'request'}: {first['msg']}", place or None) from None
+        place, problem = _place(first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise Refusal(400, _BAD, f"{place or 'request'}: {problem}", place or None) from None
     except (ValueError, RecursionError):
         raise Refusal(400, _BAD, "the request is no JSON") from None
+
+
+def _place(parts: Sequence[str | int]) -> str:
+    """Where in the request, without the names of readings that pydantic puts between."""
+    named = [str(part) for part in parts if part != "str" and "[" not in str(part)]
+    return ".".join(part for part, before in zip(named, ["", *named], strict=False) if part != before)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from sharpen.core.dialogue import Call, Calling, Picture, Shape, Tool
 from sharpen.core.task import Message, Role
 from sharpen.models.dialogue import read_arguments
-from sharpen.serve.schemas import Form
+from sharpen.serve.schemas import DEEPEST, Form
 from sharpen.tasks.shown import picture_in
 
 MOST_TOOLS = 128
@@ -83,15 +83,19 @@ class Said(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Part] | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MOST_TOOLS)] | None = None
     tool_call_id: str | None = None
 
-    @field_validator("tool_calls")
-    @classmethod
-    def _few(cls, calls: list[ToolCall] | None) -> list[ToolCall] | None:
-        if calls is not None and len(calls) > MOST_TOOLS:
-            raise ValueError(f"more than {MOST_TOOLS} calls")
-        return calls
+    @model_validator(mode="after")
+    def _says_something(self) -> Said:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("a message without tool_calls needs content")
+        return self
+
+    @property
+    def shown(self) -> int:
+        """How many pictures it shows."""
+        return sum(isinstance(part, ImagePart) for part in self.content or ())
 
     def message(self) -> Message:
         """The message as tasks hold it."""
@@ -112,6 +116,19 @@ class Function(BaseModel):
     name: Annotated[str, Field(pattern=NAME)]
     description: str | None = None
     parameters: dict[str, JsonValue] | None = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _shallow(cls, parameters: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if _beyond(parameters, DEEPEST):
+            raise ValueError(f"more than {DEEPEST} levels within each other")
+        return parameters
+
+
+def _beyond(value: JsonValue, levels: int) -> bool:
+    """Whether there are more levels in a value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_beyond(one, levels - 1) for one in inner)
 
 
 class Offered(BaseModel):

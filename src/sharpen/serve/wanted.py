@@ -15,6 +15,14 @@ from sharpen.serve.asking import Said, shape_of
 from sharpen.serve.schemas import Form
 from sharpen.serve.served import Served
 from sharpen.serve.wire import ChatRequest, Refusal, TextRequest
+from sharpen.tasks.shown import MOST_PICTURES
+
+_LACKS = {
+    Capability.IMAGES: "this policy's model cannot see pictures (image_url)",
+    Capability.TOOLS: "this policy's model takes no functions: its chat form has no place for them",
+    Capability.SCHEMA: "this policy's model cannot be held to a schema",
+}
+_REFINES = "this policy answers in several steps, which take no functions"
 
 
 class Wanted(NamedTuple):
@@ -29,6 +37,8 @@ def wanted(served: Served, body: ChatRequest | TextRequest) -> Wanted:
     """What a request asks of the policy; a Refusal names the field that it cannot act on."""
     if isinstance(body, TextRequest):
         return Wanted(Task.ask(body.prompt, ""), FREE, None)
+    if sum(said.shown for said in body.messages) > MOST_PICTURES:
+        raise _bad("messages", f"there are more than {MOST_PICTURES} pictures")
     messages = [_message(place, said) for place, said in enumerate(body.messages)]
     _check_dialogue(served, messages)
     shape, form = _shape(served, body), _form(body)
@@ -60,19 +70,22 @@ def _bad(field: str, problem: str) -> Refusal:
     return Refusal(400, "invalid_request_error", f"{field}: {problem}", field)
 
 
-def _talks(served: Served, ability: Capability) -> bool:
-    """Whether dialogues reach a model with this ability as they are."""
-    straight = served.policy.actor == SINGLE_TURN and served.policy.prompt.style is Style.CHAT
-    return straight and ability in served.model.capabilities
+def _obstacle(served: Served, ability: Capability) -> str | None:
+    """Why dialogues do not reach a model with this ability as they are; none if they do."""
+    if served.policy.actor != SINGLE_TURN:
+        return f"this policy answers through {served.policy.actor}, which takes words alone"
+    if served.policy.prompt.style is not Style.CHAT:
+        return "this policy's prompt is plain text, which takes words alone (serve it with --style chat)"
+    return None if ability in served.model.capabilities else _LACKS[ability]
 
 
 def _check_dialogue(served: Served, messages: Sequence[Message]) -> None:
     """A Refusal for pictures before a policy that sees none, and for calls before one that knows none."""
     for place, message in enumerate(messages):
-        if message.pictures and not _talks(served, Capability.IMAGES):
-            raise _bad(f"messages.{place}.content", "this policy cannot see pictures (image_url)")
-        if message.calls and not _talks(served, Capability.TOOLS):
-            raise _bad(f"messages.{place}.tool_calls", "this policy takes no functions")
+        if message.pictures and (problem := _obstacle(served, Capability.IMAGES)):
+            raise _bad(f"messages.{place}.content", problem)
+        if message.calls and (problem := _obstacle(served, Capability.TOOLS)):
+            raise _bad(f"messages.{place}.tool_calls", problem)
 
 
 def _shape(served: Served, body: ChatRequest) -> Shape:
@@ -82,11 +95,12 @@ def _shape(served: Served, body: ChatRequest) -> Shape:
         shape = shape_of(body.tools or [], body.tool_choice)
     except ValueError as error:
         raise _bad("tool_choice", str(error)) from None
-    if shape.tools and (served.workflow is not None or not _talks(served, Capability.TOOLS)):
-        raise _bad("tools", "this policy takes no functions")
+    problem = _obstacle(served, Capability.TOOLS) if served.workflow is None else _REFINES
+    if shape.tools and problem:
+        raise _bad("tools", problem)
     if shape.calling is Calling.MUST:
         model = served.model
-        if not isinstance(model, Caller) or model.opening(shape.tools) is None:
+        if isinstance(model, Caller) and model.opening(shape.tools) is None:
             raise _bad("tool_choice", "calls cannot be forced here; give auto or none")
     return shape
 
@@ -100,4 +114,4 @@ def _form(body: ChatRequest) -> Form | None:
 
 def _held(served: Served) -> bool:
     """Whether the model can be held to a schema where it draws."""
-    return served.workflow is None and _talks(served, Capability.SCHEMA)
+    return served.workflow is None and _obstacle(served, Capability.SCHEMA) is None
