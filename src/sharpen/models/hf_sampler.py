@@ -65,7 +65,9 @@ class Sampler:
             return rows_that_fit(self.module, most, self.most_rows)
 
         drawn: list[list[Drawn]] = [[] for _ in wanted]
-        for group in groups(wanted, (lambda tokens: MOST_WAITING) if short else fit):
+        # Rows that come in last end by themselves: the shortest should.
+        most_rows = (lambda tokens: MOST_WAITING) if short else fit
+        for group in groups(wanted, most_rows, longest_first=short):
             rows = Rows(group.shares, decoding, limits)
             seats: Seats
             if short:

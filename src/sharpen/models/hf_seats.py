@@ -43,6 +43,8 @@ class ShortSeats:
         self.last = longest - 1
         self.of: list[int] = []
         """Every row's prompt."""
+        self.longest = 0
+        """Tokens of the longest of them."""
         self.layers: list[Kept] = []
         rows = sum(len(share.seeds) for share in shares)
         long = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
@@ -71,12 +73,14 @@ class ShortSeats:
         return len(waiting)
 
     def _fit(self, prompt: int) -> int:
-        return self.fit(len(self.shares[prompt].ids))
+        """Most rows with one of this prompt among them."""
+        return self.fit(max(self.longest, len(self.shares[prompt].ids)))
 
     def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
         """Let rows go, read new prompts, forget those without rows, begin others."""
         before = [*self.of, *fresh]
         self.of = [before[number] for number in order.tolist()]
+        self.longest = max((len(self.shares[prompt].ids) for prompt in set(self.of)), default=0)
         self.layers = self.prompts.kept_for(self.of, self.layers)
         places = self.prompts.places(self.of)
         self._move(order, places)
