@@ -231,11 +231,13 @@ def _hub_like(spec: str) -> bool:
 
 
 def _open_local(spec: str, *, threads: int | None, dtype: str | None, device: str | None) -> Model:
+    name, sample = _local(spec)
+    folder = _folder(
+        name
+    )  # first: a name that means nothing is said at once, not after torch has been imported
     from sharpen.models.hf import HFModel
     from sharpen.models.probe import INT8_GAIN, machine_profile
 
-    name, sample = _local(spec)
-    folder = _folder(name)
     machine = machine_profile() if threads is None or dtype == "auto" or sample is Numbers.INT8 else None
     if machine is not None:
         threads = threads or machine.threads
