@@ -71,9 +71,35 @@ def note_and_hang_on_2(item: tuple[int, str]) -> int:
     return number
 
 
+def note_and_fail(item: tuple[int, str, str]) -> int:
+    """Most do nothing but note that they were done; some hang, end the process or raise."""
+    number, kind, folder = item
+    with open(os.path.join(folder, str(number)), "a", encoding="utf-8") as file:
+        file.write("x")
+    while kind == "hang":
+        time.sleep(0.01)
+    if kind == "crash":
+        os._exit(3)
+    if kind == "raise":
+        raise ValueError(number)
+    return number
+
+
+def of_size(size: int) -> bytes:
+    return bytes(size)
+
+
 def sleep_for(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def compute_for(seconds: float) -> tuple[float, float]:
+    """When it began and ended, by the clock that all processes share."""
+    began = time.perf_counter()
+    while time.perf_counter() < began + seconds:
+        pass
+    return began, time.perf_counter()
 
 
 def hang_or_note(item: tuple[int, float]) -> float:

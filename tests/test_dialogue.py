@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers_endpoint import Endpoint
+from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.dialogue import MOST_PICTURE_BYTES, Call, Calling, Media, Picture
 from sharpen.core.engine import Judging
 from sharpen.core.errors import BadInput
-from sharpen.core.policy import Policy
+from sharpen.core.policy import Job, Policy
 from sharpen.core.task import Message, Role, Task
 from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Scored
@@ -28,18 +31,9 @@ from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
 from sharpen.judges.opinions import Pointwise, Rubric
 from sharpen.models.base import Decoding, Prompt
-from sharpen.models.dialogue import (
-    MOST_PICTURE_BYTES,
-    Call,
-    Media,
-    Picture,
-    Said,
-    read,
-    read_arguments,
-    text_tool,
-    written,
-)
+from sharpen.models.dialogue import CHAT_MARK, read, read_arguments, text_tool, written
 from sharpen.models.source import open_model
+from sharpen.tasks.hinted import generate
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"anything"
 KINDS = {"openai": "openai", "anthropic": "anthropic", "gemini": "google.genai"}
@@ -49,7 +43,7 @@ WAY = Decoding(max_tokens=9)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 calls = st.builds(Call, name=words, arguments=st.none() | st.dictionaries(words, words, max_size=2), id=words)
 messages = st.builds(
-    Said,
+    Message,
     role=st.sampled_from(Role),
     content=words,
     pictures=st.lists(st.just(Picture.of(PNG)), max_size=2).map(tuple),
@@ -72,7 +66,7 @@ def opened(server: Endpoint, kind: str, options: str = "tools=true&images=true")
 
 
 @given(st.lists(messages, max_size=4))
-def test_dialogues_are_spelt_without_loss(dialogue: list[Said]) -> None:
+def test_dialogues_are_spelt_without_loss(dialogue: list[Message]) -> None:
     assert read(written(dialogue)) == dialogue
 
 
@@ -112,22 +106,29 @@ def test_a_call_comes_back_and_its_result_goes_out(server: Endpoint, kind: str) 
     model = opened(server, kind)
     server.behave = ["call add sum=2+3", "ok"]
     server.says = lambda asked: "five"
-    question = Said(role=Role.USER, content="2+3?", pictures=(Picture.of(PNG),))
+    question = Message(role=Role.USER, content="2+3?", pictures=(Picture.of(PNG),))
     (done,) = model.sample([Prompt(model.chat([question]), (1,), tools=(ADD,))], WAY)
     (call,) = done.samples[0].calls
     assert call.name == "add" and call.text("sum") == "2+3" and call.text("other") is None and call.id
     asked = json.dumps(server.asked[0])
     assert "What to add." in asked and Picture.of(PNG).data in asked and "2+3?" in asked
-    answer = Said(role=Role.ASSISTANT, content="", calls=(call,))
-    result = Said(role=Role.TOOL, content="it is 5", answers=call.id)
+    answer = Message(role=Role.ASSISTANT, content="", calls=(call,))
+    result = Message(role=Role.TOOL, content="it is 5", answers=call.id)
     (done,) = model.sample([Prompt(model.chat([question, answer, result]), (1,), tools=(ADD,))], WAY)
     assert done.samples[0].text == "five" and not done.samples[0].calls
     sent = server.asked[1]
     spoken = sent["contents"] if kind == "gemini" else sent["messages"]
     assert len(spoken) == 3
     assert EXPECTED[kind](spoken[1], call) and EXPECTED_RESULTS[kind](spoken[2], call)
+    model.sample([Prompt(model.chat([question]), (1,), tools=(ADD,), calling=Calling.MUST)], WAY)
+    assert MUST[kind](server.asked[2]) and not any(MUST[kind](sent) for sent in server.asked[:2])
 
 
+MUST: dict[str, Any] = {
+    "openai": lambda body: body.get("tool_choice") == "required",
+    "anthropic": lambda body: body.get("tool_choice") == {"type": "any"},
+    "gemini": lambda body: body.get("toolConfig") == {"functionCallingConfig": {"mode": "ANY"}},
+}
 EXPECTED: dict[str, Any] = {
     "openai": lambda m, c: json.loads(m["tool_calls"][0]["function"]["arguments"]) == {"sum": "2+3"},
     "anthropic": lambda m, c: (
@@ -155,7 +156,7 @@ EXPECTED_RESULTS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_endpoint_is_not_said_to_do_is_refused(server: Endpoint, kind: str) -> None:
     model = opened(server, kind, "timeout=9")
-    seen = Said(role=Role.USER, content="?", pictures=(Picture.of(PNG),))
+    seen = Message(role=Role.USER, content="?", pictures=(Picture.of(PNG),))
     with pytest.raises(BadInput, match="images=true"):
         model.sample([Prompt(model.chat([seen]), (1,))], WAY)
     with pytest.raises(BadInput, match="tools=true"):
@@ -222,6 +223,21 @@ def test_a_run_with_python_as_a_function(server: Endpoint, tmp_path: Path) -> No
     assert result.test.before.mean == 1 and result.coverage == 1
     assert all(body["tools"][0]["function"]["name"] == "python" for body in server.asked)
     assert any(body["messages"][-1].get("tool_call_id") for body in server.asked)
+
+
+def test_an_episode_keeps_every_message_once(server: Endpoint, tmp_path: Path) -> None:
+    """What was sent in the last request is what the trace holds: words shown and words said, each once."""
+    model = opened(server, "openai", "timeout=9")
+    server.says = lambda asked: "not a number"
+    cast = Cast(Stage({"m": model}, ArtifactStore(tmp_path), Stopwatch()))
+    policy = Policy(model="m", base=model.fingerprint, prompt=model.form, actor="episodes")
+    task = generate(random.Random(1), turns=6)
+    (attempt,) = cast.act(policy, [Job(task=task, index=0, seed=1)], WAY)
+    shown = [turn.text for turn in attempt.turns if turn.author is not Author.POLICY]
+    kept = [message for text in shown for message in read(text.removeprefix(CHAT_MARK))]
+    sent = [message for message in server.asked[-1]["messages"] if message["role"] != "assistant"]
+    assert attempt.policy_turns == len(server.asked) == 6
+    assert [(message.role, message.content) for message in kept] == [(m["role"], m["content"]) for m in sent]
 
 
 @given(

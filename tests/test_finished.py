@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trust.refusals import flip_in_result
 
 from sharpen.core.budget import Budget
+from sharpen.core.errors import Damaged
 from sharpen.core.journal import read_rows
+from sharpen.core.seeds import random_for
 from sharpen.experiment import assemble
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
-from sharpen.experiment.result import Result
+from sharpen.experiment.result import Result, read_file
+from sharpen.experiment.show import read_result
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import local_fingerprint, open_model
 
@@ -73,6 +79,44 @@ def test_what_is_damaged_is_looked_into(
             again(run[0])
     finally:
         path.write_bytes(kept)
+
+
+TIMES = {"wall_seconds", "start_seconds", "model_time_share", "weights", "seal"}
+
+
+def test_no_flipped_bit_of_a_result_is_shown(run: tuple[Path, Result]) -> None:
+    rng = random_for("flips", "result")
+    found = [flip_in_result(run[0], [], rng) for _ in range(300)]
+    assert "missed" not in found and found.count("refused") > 250
+
+
+def test_a_changed_result_is_named_and_made_again_from_the_journal(
+    run: tuple[Path, Result], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(run[0], tmp_path / "run"))
+    path = folder / "result.json"
+    kept = path.read_text()
+    mean = f'"mean": {run[1].test.before.mean}'
+    changed = kept.replace(mean, '"mean": 0.987', 1)
+    assert changed != kept
+    path.write_text(changed)
+    with pytest.raises(Damaged, match=r"result\.json was changed .*sharpen resume"):
+        read_result(folder)
+    again(folder)
+    assert read_result(folder).model_dump(exclude=TIMES) == run[1].model_dump(exclude=TIMES)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_results_of_versions_without_seals_are_read_but_told_from_the_journal(
+    run: tuple[Path, Result], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(run[0], tmp_path / "run"))
+    plain = json.loads((folder / "result.json").read_text())
+    del plain["seal"]
+    (folder / "result.json").write_text(json.dumps(plain))
+    assert read_file(folder / "result.json") == run[1].model_copy(update={"seal": ""})
+    with pytest.raises(Opened):
+        again(folder)
 
 
 @pytest.mark.usefixtures("no_model")

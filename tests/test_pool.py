@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import helpers_pool as work
+from sharpen.core.seeds import random_for
 from sharpen.executors.pool import JudgePool, Loss, Lost, Value
 
 
@@ -45,13 +46,38 @@ def test_a_hung_item_costs_only_itself(pool: JudgePool, function: object, bad: i
     assert time.perf_counter() - start < 8
 
 
-def test_hung_items_do_not_hold_up_the_others(pool: JudgePool) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a process sleeps")
+def test_items_that_hang_asleep_do_not_hold_up_the_others(pool: JudgePool) -> None:
     items = [(2, 0.0), (2, 0.0), *((0, 0.001) for _ in range(30))]
     start = time.perf_counter()
-    done = pool.map(work.hang_or_note, [(kind, seconds) for kind, seconds in items], deadline=3, chunk=1)
+    done = pool.map(work.hang_or_note, items, deadline=3, chunk=1)
     finished = [one.value for one in done if isinstance(one, Value)]
     assert len(finished) == 30 and done[:2] == [Lost(Loss.TIMEOUT)] * 2
     assert max(finished) - start < 3 <= time.perf_counter() - start, "before the hung ones were given up"
+
+
+def test_no_more_processes_compute_than_it_has(pool: JudgePool) -> None:
+    items = [0.9, 0.9, *[0.01] * 20, 0.9, *[0.01] * 20]
+    done = pool.map(work.compute_for, items, deadline=1.2, chunk=1)
+    spans = [one.value for one in done if isinstance(one, Value)]
+    assert max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans) <= 2
+
+
+@pytest.mark.parametrize("chunk", [7, 64])
+def test_bad_items_cost_their_mates_nothing(pool: JudgePool, tmp_path: Path, chunk: int) -> None:
+    rng = random_for("bad items", chunk)
+    kinds = ["", *rng.sample(["hang", "hang", "crash", "crash", "raise", *[""] * 294], 299)]
+    items = [(n, kind, str(tmp_path)) for n, kind in enumerate(kinds)]
+    done = pool.map(work.note_and_fail, items, deadline=0.5, chunk=chunk)
+    losses = {"hang": Loss.TIMEOUT, "crash": Loss.CRASH, "raise": Loss.RAISED}
+    found = [one.loss if isinstance(one, Lost) else one.value for one in done]
+    assert found == [losses.get(kind, n) for n, kind in enumerate(kinds)]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"x"}, "none is done twice"
+
+
+def test_results_of_all_sizes_arrive_whole(pool: JudgePool) -> None:
+    sizes = [0, 1, 300_000, 5_000_000, 7, 262_144, *[100] * 50]
+    assert pool.map(work.of_size, sizes, deadline=20) == [Value(bytes(size)) for size in sizes]
 
 
 def test_no_item_is_done_twice_because_of_a_hung_one(pool: JudgePool, tmp_path: Path) -> None:

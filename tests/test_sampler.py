@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from helpers_models import make_model
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding
-from sharpen.models import hf_int8, hf_kept, hf_prompts, hf_sampler, hf_seats, source
+from sharpen.models import hf_int8, hf_kept, hf_prompts, hf_sampler, hf_seats, int8_probe, source
 from sharpen.models.base import Completion, Completions, Prompt
 from sharpen.models.form import default_form
 from sharpen.models.hf import HFModel
 from sharpen.models.hf_int8 import Int8Sampler, int8_twin
 from sharpen.models.hf_linear import Int8Linear
+from sharpen.models.hf_parts import Eager
+from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_weights import Lora
-from sharpen.models.probe import Machine, Speed
 from sharpen.models.source import open_model
 
 
@@ -74,7 +75,7 @@ texts = st.lists(
 ).map(lambda parts: ["".join(pair) for pair in parts])
 
 
-@pytest.mark.parametrize("long", [1, 1000])
+@pytest.mark.parametrize("parts, long", [(None, 1), (Eager(), 1), (Eager(), 1000)])
 @given(
     texts=texts,
     samples=st.integers(1, 3),
@@ -84,14 +85,23 @@ texts = st.lists(
 )
 @settings(max_examples=6, deadline=None)
 def test_refilled_seats_give_what_rows_give_alone(
-    llama: HFModel, long: int, texts: list[str], samples: int, most: int, length: int, greedy: bool
+    llama: HFModel,
+    parts: Eager | None,
+    long: int,
+    texts: list[str],
+    samples: int,
+    most: int,
+    length: int,
+    greedy: bool,
 ) -> None:
-    """With prompts that are kept once, and with prompts that are copied to their rows."""
+    """With kernels where there are any; without, with prompts that are kept once, and with copies."""
     prompts = [Prompt(text, tuple(range(place, place + samples))) for place, text in enumerate(texts)]
     decoding = Decoding(temperature=0.0 if greedy else 1.4, max_tokens=length, stop=("e", "7"))
-    wanted = alone(llama, prompts, decoding)
+    assert isinstance(llama.sampler, Sampler) and llama.sampler.fits
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hf_seats, "LONG", long)
+        patch.setattr(llama.sampler.stepper, "own", parts)
+        wanted = alone(llama, prompts, decoding)
         for seats in (most, hf_sampler.MOST_ROWS):
             patch.setattr(llama.sampler, "most_rows", seats)
             same(rows(llama.sample(prompts, decoding)), wanted)
@@ -222,28 +232,23 @@ def test_int8_is_for_float32_on_a_cpu(tmp_path: Path) -> None:
 def test_int8_is_asked_for_by_the_models_name(
     gain: float, used: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sharpen.models import probe
-
-    speeds = [
-        Speed(threads=1, dtype=kind, gflops=rate) for kind, rate in (("float32", 10), ("int8", 10 * gain))
-    ]
-    machine = Machine(
-        cpu="",
-        cores=1,
-        memory_gib=1,
-        features=(),
-        gpu=None,
-        torch="",
-        threads=1,
-        dtype="float32",
-        speeds=tuple(speeds),
-    )
-    monkeypatch.setattr(probe, "machine_profile", lambda: machine)
+    monkeypatch.setattr(int8_probe, "int8_gain", lambda module: gain)
     model = open_model("tiny?sample=int8", device="cpu")
     assert isinstance(model, HFModel) and isinstance(model.sampler, Int8Sampler) == used
     assert ("not used" in capsys.readouterr().err) != used
     assert default_form("tiny?sample=int8") == default_form("tiny")
     assert source.without_options("tiny?sample=int8") == "tiny"
+
+
+def test_a_models_own_products_are_measured_once(
+    llama: HFModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARPEN_CACHE", str(tmp_path))
+    gain = int8_probe.int8_gain(llama.module)
+    assert gain > 0
+    monkeypatch.setattr(int8_probe, "_best", lambda *works: [3.0, 2.0])
+    assert int8_probe.int8_gain(llama.module) == gain
+    assert int8_probe.int8_gain(torch.nn.Linear(8, 8)) == 1.5, "other products"
 
 
 @pytest.mark.parametrize("spec, field", [("tiny?sample=int3", "sample"), ("tiny?threads=2", "option")])

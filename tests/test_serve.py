@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ pytest.importorskip("openai")
 
 import httpx2
 import openai
-import uvicorn
 
+from helpers_serve import listening
 from sharpen.cli import main
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
@@ -38,26 +37,12 @@ from sharpen.experiment.execute import execute
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.openai import open_openai
 from sharpen.serve.answering import Asked, answer, lane_of, repeats
-from sharpen.serve.app import Limits, application
+from sharpen.serve.app import Limits
 from sharpen.serve.batching import Batcher
 from sharpen.serve.listening import prove
 from sharpen.serve.served import Choice, Served, open_served
 from sharpen.serve.streaming import Teller
 from sharpen.tasks.source import load_tasks
-
-
-@contextmanager
-def listening(served: Served, limits: Limits | None = None) -> Iterator[str]:
-    config = uvicorn.Config(application(served, limits), port=0, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +137,9 @@ def test_what_was_told_is_never_taken_back(tiny: Served, tokens: list[int], stop
     "body, status, names",
     [
         ({"model": "other"}, 404, "there is no model"),
-        ({"tools": [{"type": "function"}]}, 400, "tools is not supported"),
-        ({"response_format": {"type": "json_schema"}}, 400, "response_format"),
+        ({"functions": [{}]}, 400, "functions is not supported"),
+        ({"tools": [{"type": "function"}]}, 400, "tools.0.function: Field required"),
+        ({"response_format": {"type": "json_schema"}}, 400, "response_format: json_schema is missing"),
         ({"n": 1000}, 400, "n:"),
         ({"temperature": -1}, 400, "temperature"),
         ({"messages": []}, 400, "messages"),
@@ -173,7 +159,7 @@ def test_hostile_requests_are_refused(url: str) -> None:
     place = f"{url}/v1/chat/completions"
     json_type = {"content-type": "application/json"}
     assert httpx2.post(place, content=b"{" * 10**5, headers=json_type).status_code == 400
-    assert httpx2.post(place, content=b"[" * (5 << 20), headers=json_type).status_code == 413
+    assert httpx2.post(place, content=b"[" * (17 << 20), headers=json_type).status_code == 413
     assert httpx2.post(place, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
     assert httpx2.get(f"{url}/v1/models", headers={"host": "evil.example"}).status_code == 400
     assert httpx2.get(place).status_code == 405

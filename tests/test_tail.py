@@ -41,7 +41,11 @@ def test_agrees_with_the_whole(run: Path) -> None:
         assert tail.at(seq) == (seq, row.entry, row.wall) == tail.get(row.entry.key)
     assert tail.get("nothing") is None
     gates = [(seq, row.entry.key) for seq, row in enumerate(rows, 1) if row.entry.verb == "gate"]
-    assert [mark[:2] for mark in tail.marks(0, len(rows), ("gate",))] == gates
+    news = tail.news(0, "", ("gate",), len(rows))
+    assert news is not None and [mark[:2] for mark in news.marks] == gates
+    assert news[:3] == (len(rows), len(rows), rows[-1].hash)
+    assert tail.news(len(rows), rows[-1].hash, (), 1) == (*news[:3], [], [])
+    assert tail.news(len(rows), rows[0].hash, (), 1) is tail.news(len(rows) + 1, "", (), 1) is None
 
 
 @settings(max_examples=25, deadline=None)

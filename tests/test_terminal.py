@@ -1,4 +1,4 @@
-"""Text curves."""
+"""Text curves and tables of rounds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sharpen.core.budget import Usage
 from sharpen.core.stats import Interval, mean_interval
+from sharpen.experiment.result import Round
+from sharpen.report.summary import print_rounds
 from sharpen.report.terminal import curve, print_curve
 
 score = st.one_of(st.none(), st.floats(0, 1))
@@ -61,3 +64,25 @@ def test_prints_without_a_terminal() -> None:
 def test_misaligned_is_refused() -> None:
     with pytest.raises(ValueError):
         curve("score", [0, 1], {"method": [interval(0.5)]}, width=60)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 20))
+def test_all_of_a_methods_own_numbers_are_legible(rounds: int, count: int) -> None:
+    names = [f"quantity_{place}" for place in range(count)]
+    shown = [
+        Round(
+            round=number,
+            exploration=None,
+            val=None,
+            gate=None,
+            measures=dict.fromkeys(names, number + 0.25),
+            usage=Usage(),
+        )
+        for number in range(1, rounds + 1)
+    ]
+    text = io.StringIO()
+    print_rounds(Console(file=text, width=100), "method", None, shown)
+    table = " ".join(text.getvalue().split()).partition("numbers")[2]
+    assert all(f"quantity {place}" in table for place in range(count if count > 8 else 0))
+    assert "1.25" in table and f"{rounds + 0.25}" in table

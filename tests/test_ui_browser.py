@@ -26,6 +26,13 @@ from sharpen.ui.serving import Site, open_site  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+MARK = """() => {
+    for (const name of ["figure", "figure svg", "[aria-label='Newest steps'] table"])
+        document.querySelector(name).marked = true;
+    getSelection().selectAllChildren(document.querySelector("[aria-label='Newest steps'] h2"));
+}"""
+LEFT = """() => Object.fromEntries(["figure", "svg", "table"].map((name) =>
+    [name, [...document.querySelectorAll(name)].filter((each) => each.marked).length]))"""
 HELD = '''"""Says nothing of worth, and after its first answers nothing at all before it is let go."""
 import itertools
 import time
@@ -202,6 +209,30 @@ def test_a_run_is_followed_while_it_goes_on(page: playwright.Page, site: Site, r
     page.get_by_role("row", name="round.4/gate").wait_for()
     page.locator("figure[data-chart=score-by-round] svg").wait_for()
     made.journal.close()
+
+
+def test_what_a_reader_did_stays_while_the_run_goes_on(page: playwright.Page, site: Site, runs: Path) -> None:
+    hostile_run(runs / "read", rounds=2)
+    page.set_viewport_size({"width": 900, "height": 500})
+    go(page, site, "run/read")
+    chart = page.locator("figure[data-chart=score-by-round]")
+    chart.locator("svg").wait_for()
+    chart.get_by_text("Numbers").click()
+    rows = chart.locator("tbody tr")
+    playwright.expect(rows).to_have_count(3)
+    link = page.get_by_role("link", name="The whole journal")
+    link.focus()
+    page.evaluate(MARK)
+    before = link.bounding_box()
+    assert before is not None and page.evaluate("scrollY") > 0
+    hostile_run(runs / "read", rounds=4)
+    page.get_by_role("row", name="round.4/gate").wait_for()
+    playwright.expect(rows).to_have_count(5)
+    playwright.expect(link).to_be_focused()
+    assert page.evaluate(LEFT) == {"figure": 1, "svg": 1, "table": 1}
+    after = link.bounding_box()
+    assert after is not None and abs(after["y"] - before["y"]) < 2
+    assert page.evaluate("getSelection().toString()").startswith("Newest")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who holds a run is told by Linux alone")

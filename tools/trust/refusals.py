@@ -16,6 +16,7 @@ from sharpen.core.journal import Journal, Row
 from sharpen.core.seeds import random_for
 from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.execute import execute
+from sharpen.experiment.result import RESULT, read_file
 
 FLIPS = 100
 """Flips of a unit."""
@@ -71,10 +72,22 @@ def flip_in_store(folder: Path, rows: list[Row], rng: Random) -> str:
     return "missed"
 
 
+def flip_in_result(folder: Path, rows: list[Row], rng: Random) -> str:
+    """What becomes of a flip in a copy of the run's result."""
+    with TemporaryDirectory() as place:
+        copy = Path(shutil.copy(folder / RESULT, place))
+        flipped(copy, rng)
+        try:
+            return "without effect" if read_file(copy) == read_file(folder / RESULT) else "missed"
+        except Damaged:
+            return "refused"
+
+
 def flips(folder: Path, count: int, rng: Random) -> dict[str, int]:
-    """Flip single bits, half of them in the journal; count what came of it."""
-    rows, ways = truth(folder), (flip_in_journal, flip_in_store)
-    found = [ways[number % 2](folder, rows, rng) for number in range(count)]
+    """Flip single bits, in turn in the journal, in stored files and in the result, if there is one."""
+    rows = truth(folder)
+    ways = [flip_in_journal, flip_in_store, *([flip_in_result] if (folder / RESULT).is_file() else [])]
+    found = [ways[number % len(ways)](folder, rows, rng) for number in range(count)]
     return {outcome: found.count(outcome) for outcome in OUTCOMES}
 
 
@@ -96,7 +109,8 @@ def table(rows: Mapping[str, Mapping[str, JsonValue]]) -> list[str]:
     """What came of all flips, in Markdown."""
     total = {name: sum(int(str(row[name])) for row in rows.values()) for name in OUTCOMES}
     return [
-        f"{sum(total.values())} single bits flipped in journals and stored files of runs: {total['refused']} "
+        f"{sum(total.values())} single bits flipped in journals, stored files and results of runs: "
+        f"{total['refused']} "
         f"refused, {total['without effect']} in bytes that hold nothing (all that is read was compared), "
         f"{total['missed']} missed."
     ]

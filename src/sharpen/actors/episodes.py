@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.actors.single_turn import said
@@ -21,7 +21,7 @@ from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message, Role
 from sharpen.environments.base import MAX_MOVE, Offers, Retrieves, Searchable, World, start
 from sharpen.models.base import Capability, Completion, Encoder, Prompt
-from sharpen.models.dialogue import Said
+from sharpen.models.dialogue import CHAT_MARK
 from sharpen.models.loading import load_policy, render_messages
 from sharpen.stores.memory import Index, loaded
 
@@ -46,8 +46,8 @@ class Seat:
     def _heard(self, text: str) -> Message:
         """What is shown as a message: the result of a call, where the last move was one."""
         last = self.messages[-1] if self.messages else None
-        if isinstance(last, Said) and last.calls:
-            return Said(role=Role.TOOL, content=text, answers=last.calls[0].id)
+        if last is not None and last.calls:
+            return Message(role=Role.TOOL, content=text, answers=last.calls[0].id)
         return Message(role=Role.USER, content=text)
 
     def _shown(self, model: Any, text: str) -> str:
@@ -56,6 +56,9 @@ class Seat:
             head = "\n\n" if self.turns else "".join(f"{m.content}\n\n" for m in self.messages[:-1])
             return f"{head}Q: {text}\nA:"
         whole = render_messages(model, self.messages)
+        if self.turns and whole.startswith(CHAT_MARK):
+            # A list does not grow at its end, as a text does: its last message is what is new.
+            return render_messages(model, self.messages[-1:])
         return whole.removeprefix("".join(turn.text for turn in self.turns))
 
     def _ids(self, model: Any, text: str) -> tuple[int, ...]:
@@ -82,7 +85,7 @@ class Seat:
         """
         text = f"{sample.text}\n{called}".strip() if called else sample.text
         self.turns.append(said(sample._replace(text=text), author, role))
-        spoken = Said(role=Role.ASSISTANT, content=sample.text, calls=sample.calls[:1])
+        spoken = Message(role=Role.ASSISTANT, content=sample.text, calls=sample.calls[:1])
         self.messages = (*self.messages, spoken)
         self.stop = sample.stop
         return text.strip()[:MAX_MOVE]
@@ -120,6 +123,7 @@ def open_actor(stage: Stage) -> Episodes:
 class Episodes:
     """Plays every job's episode to its end; the trace is that of the policy's own role."""
 
+    moves: ClassVar[bool] = True
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:

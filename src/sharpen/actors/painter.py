@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
@@ -26,6 +27,7 @@ def open_actor(stage: Stage) -> PainterActor:
 class PainterActor:
     """Draws one picture per job; it lies in the store, and the attempt names it."""
 
+    moves: ClassVar[bool] = True
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.dialogue import Calling, Shape
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding, Job, Policy
-from sharpen.models.base import Completion, Encoder, Prompt
-from sharpen.models.loading import load_policy, render
+from sharpen.models.base import Completion, Completions, Encoder, Prompt
+from sharpen.models.dialogue import recorded
+from sharpen.models.loading import Caller, load_policy, render
 
 
 def open_actor(stage: Stage) -> SingleTurn:
@@ -27,21 +29,16 @@ class SingleTurn:
     A job with a trace goes on after it instead, from its exact tokens.
     """
 
+    moves: ClassVar[bool] = True
     stage: Stage
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:
         """One attempt per job, in order."""
         model = self.stage.models[policy.model]
-        groups = [list(group) for _, group in groupby(jobs, key=lambda job: (job.task.key, job.trace))]
+        by_prompt = groupby(jobs, key=lambda job: (job.task.key, job.trace, job.shape))
+        groups = [list(group) for _, group in by_prompt]
         traces = [tokenized(model, policy, group[0].trace) for group in groups]
-        prompts = [
-            Prompt(
-                text="" if trace else render(model, policy, group[0].task),
-                seeds=tuple(job.seed for job in group),
-                token_ids=tuple(i for turn in trace for i in turn.token_ids),
-            )
-            for group, trace in zip(groups, traces, strict=True)
-        ]
+        prompts = [_prompt(model, policy, *pair) for pair in zip(groups, traces, strict=True)]
         how = decoding._replace(stop=decoding.stop or policy.prompt.stop)
         with self.stage.stopwatch:
             load_policy(model, policy, self.stage.store)
@@ -51,12 +48,42 @@ class SingleTurn:
                 policy,
                 job,
                 how,
-                trace or (Turn(author=Author.TEMPLATE, text=prompt.text, token_ids=done.prompt_ids),),
+                trace or (_asked(prompt, done),),
                 sample,
             )
             for group, trace, prompt, done in zip(groups, traces, prompts, results, strict=True)
             for job, sample in zip(group, done.samples, strict=True)
         ]
+
+
+def _prompt(model: Any, policy: Policy, group: Sequence[Job], trace: Sequence[Turn]) -> Prompt:
+    """What is asked for jobs that differ in their seeds alone."""
+    shape = group[0].shape
+    return Prompt(
+        text="" if trace else render(model, policy, group[0].task, shape.tools),
+        seeds=tuple(job.seed for job in group),
+        prefix=_start(model, shape),
+        token_ids=tuple(i for turn in trace for i in turn.token_ids),
+        schema=shape.json_schema,
+        tools=shape.tools,
+        calling=shape.calling,
+    )
+
+
+def _start(model: Any, shape: Shape) -> str:
+    """The start that an answer is made to have where it has to be a call, by models that know none of that.
+
+    BadInput where such a start is not known.
+    """
+    if shape.calling is Calling.MAY or not isinstance(model, Caller):
+        return ""
+    if (start := model.opening(shape.tools)) is None:
+        raise BadInput("tool_choice", "required", "cannot be forced here", remedy="leave it to the model")
+    return start
+
+
+def _asked(prompt: Prompt, done: Completions) -> Turn:
+    return Turn(author=Author.TEMPLATE, text=recorded(prompt.text), token_ids=done.prompt_ids)
 
 
 def tokenized(model: Any, policy: Policy, trace: Sequence[Turn]) -> tuple[Turn, ...]:
@@ -73,11 +100,12 @@ def tokenized(model: Any, policy: Policy, trace: Sequence[Turn]) -> tuple[Turn, 
 
 
 def _attempt(policy: Policy, job: Job, how: Decoding, trace: tuple[Turn, ...], sample: Completion) -> Attempt:
+    turn = said(sample, Author.POLICY)
     return Attempt(
         task=job.task.key,
         index=job.index,
         policy=policy.version,
-        turns=(*trace, said(sample, Author.POLICY)),
+        turns=(*trace, turn.model_copy(update={"calls": sample.calls}) if sample.calls else turn),
         stop=sample.stop,
         round=job.round,
         temperature=how.temperature,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import ClassVar
 
 from sharpen.actors.base import Stage
 from sharpen.actors.episodes import Episodes
@@ -38,6 +39,7 @@ def open_actor(stage: Stage) -> WithPython:
 class WithPython:
     """Plays each task as an episode."""
 
+    moves: ClassVar[bool] = True
     episodes: Episodes
 
     def act(self, policy: Policy, jobs: Sequence[Job], decoding: Decoding) -> list[Attempt]:

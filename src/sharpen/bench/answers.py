@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,13 +35,22 @@ GROUP = 16
 RIGHT, WRONG = "So we add both up.\n#### {}", "So we add both up, and then one more.\nThe answer is {}."
 
 
-def mixture(count: int, *, poisoned: bool) -> list[Answer]:
-    """Answers in groups, as samples of a model come: most are numbers, one group in eight wants meaning."""
+def mixture(count: int, *, poisoned: bool, start: int = 0) -> list[Answer]:
+    """Answers in groups, as samples of a model come: most are numbers, one group in eight wants meaning.
+
+    Those from another `start` on are of other questions.
+    """
     bad = (Poison.HANG, Poison.CRASH)
     return [
         Answer(*_answer(n), bad[n // EVERY % 2] if poisoned and n % EVERY == EVERY // 2 else None)
-        for n in range(count)
+        for n in range(start, start + count)
     ]
+
+
+def batches(count: int, number: int) -> Iterator[list[Answer]]:
+    """Mixtures, none of which has answers of another: judges remember what they have parsed."""
+    starts = [n * (count + GROUP) // GROUP * GROUP for n in range(number)]
+    return iter([mixture(count, poisoned=False, start=start) for start in starts])
 
 
 def _answer(number: int) -> tuple[str, str]:

@@ -32,6 +32,12 @@ class Frozen(NamedTuple):
         """Tokens that it trains on, prompts included, however often they are computed."""
         return sum(example.length for example in self.examples)
 
+    @property
+    def distinct(self) -> int:
+        """Tokens that must be computed at least: a prompt once for all that answer it."""
+        prompts = {tuple(example.prompt_ids) for example in self.examples}
+        return sum(map(len, prompts)) + sum(len(example.response_ids) for example in self.examples)
+
 
 def frozen(model: HFModel, kind: str, *, size: int) -> Frozen:
     """A batch of one kind, `size` times the smallest; it depends on model and arguments alone."""

@@ -17,7 +17,7 @@ FLOAT = "ours, float32"
 def int8_rows(model: HFModel, case: Case, limits: Limits, *, repeats: int) -> list[Row]:
     """None where the model is not in float32 on a CPU. The limit is that of float32."""
     from sharpen.models.hf_int8 import MOST_KL, Int8Sampler
-    from sharpen.models.probe import INT8_GAIN, machine_profile
+    from sharpen.models.int8_probe import INT8_GAIN, int8_gain
 
     own = model.sampler
     if model.dtype != "float32" or model.module.device.type != "cpu" or isinstance(own, Int8Sampler):
@@ -35,10 +35,10 @@ def int8_rows(model: HFModel, case: Case, limits: Limits, *, repeats: int) -> li
     context = len(model.encode(case.texts[0])) + case.decoding.max_tokens / 2
     return [
         Row(
-            case="int8 weights",
+            case=f"{model.name}: int8 weights",
             metric="products, x float32",
-            ours=machine_profile().int8_gain,
-            note=f"as the machine was probed; used from {INT8_GAIN}",
+            ours=int8_gain(model.module),
+            note=f"of this model, as measured once; used from {INT8_GAIN}",
         ),
         Row(
             case=f"{model.name}: int8 weights",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from sharpen.bench.answers import Answer, Poison, formulas, judge, judge_all, mixture, numbers
+from sharpen.bench.answers import Answer, Poison, batches, formulas, judge, judge_all, mixture, numbers
 from sharpen.bench.rows import Peer, Row, compared, rate, row_of
 from sharpen.core.task import Task
 from sharpen.executors.pool import JudgePool, Lost
@@ -58,24 +58,25 @@ def _judged(verifier: OpenVerifier, pairs: Sequence[tuple[Task, str]]) -> int:
 def _mathematics(pool: JudgePool, cores: int, count: int, repeats: int) -> list[Row]:
     """Answers as they come in mathematics, and formulas alone, all of them to be parsed."""
     open_verifier("math", pool=pool)
-    mixed, some, few = (mixture(count // part, poisoned=False) for part in (1, SERIAL, ALONE))
-    parsed = formulas(count // FORMULAS)
+    ours, theirs, serial = (batches(count // part, repeats + 1) for part in (1, 1, SERIAL))
+    few, parsed = mixture(count // ALONE, poisoned=False), formulas(count // FORMULAS)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
-        _in_pool(pool, some)
-        _in_executor(executor, some)
+        _in_pool(pool, next(ours))
+        _in_executor(executor, next(theirs))
+        _serially(next(serial))
         _math_verify(few[:1])
         return [
             *compared(
                 "answers to mathematics, in the pool",
                 "checks/s",
-                rate(lambda: _in_pool(pool, mixed)),
+                rate(lambda: _in_pool(pool, next(ours))),
                 [
-                    Peer(ONE_PROCESS, rate(lambda: _serially(some))),
-                    Peer(EXECUTOR, rate(lambda: _in_executor(executor, mixed))),
+                    Peer(ONE_PROCESS, rate(lambda: _serially(next(serial)))),
+                    Peer(EXECUTOR, rate(lambda: _in_executor(executor, next(theirs)))),
                     Peer("math-verify alone, serially", rate(lambda: _math_verify(few))),
                 ],
                 repeats=repeats,
-                note="one group in eight has to be parsed",
+                note="one group in eight has to be parsed; every repeat has new answers",
             ),
             *compared(
                 "formulas, in the pool",

@@ -1,8 +1,9 @@
 """A learner's step beside TRL's on the same frozen batch: first that both are equal, then how fast they are.
 
 A step is the loss and its gradients; the optimizer that follows is the same for both. Tokens count once per
-example, prompts included, however often either side computes them. Memory is what a step adds to a process
-that holds the model, gradients and all, measured in a process for each.
+example, prompts included, however often either side computes them; the limit is to compute each prompt once.
+Memory is what a step adds to a process that holds the model, gradients and all, measured in a process for
+each.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _timed(model: HFModel, batch: Frozen, folder: Path, limits: Limits, repeats:
         working(our_step(model, batch)),
         theirs,
         repeats=repeats,
-        limit=limits.train(model),
+        limit=limits.train(model) * batch.tokens / batch.distinct,
         note=f"{len(batch.examples)} examples, {batch.tokens} tokens",
     )
 

@@ -71,7 +71,12 @@ def run(model: HFModel, *, quick: bool) -> list[Row]:
     case = f"{model.name}: {chunks} chunks of {CHUNK_ROWS} functions"
     return [
         row_of(
-            case, "seconds to sample and judge", own, waiting, "one after the other", note="equal journals"
+            case,
+            "seconds to sample and judge, overlapped",
+            own,
+            waiting,
+            "one after the other",
+            note="equal journals",
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,16 +122,24 @@ def _displayed(
 
     from sharpen.core.journal import read_rows
     from sharpen.report.live import Live
-    from sharpen.report.sinks.follow import asked_for, following
 
     console = Console(stderr=json, soft_wrap=True)
-    asked = asked_for(sinks)
+    telling = _told(folder, sinks, console.print)
     console.print(f"run folder {folder}", highlight=False)
     begun = read_rows(folder) if (folder / "journal.sqlite").is_file() else ()
-    with following(folder, asked, console.print), Live(console, limits, begun) as live:
+    with telling, Live(console, limits, begun) as live:
         result = work(live)
         live.close()
     return result
+
+
+def _told(folder: Path, sinks: Sequence[str], warn: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Trackers hear of the run meanwhile; where there are none, nothing of theirs is imported."""
+    if not sinks:
+        return nullcontext()
+    from sharpen.report.sinks.follow import asked_for, following
+
+    return following(folder, asked_for(sinks), warn)
 
 
 def _print(result: Result, folder: Path, json: bool) -> None:
@@ -181,7 +190,7 @@ def resume(
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     executor
-        Where judges run: local, ray, or ray:ADDRESS.
+        Where judges run: local, ray, or ray:ADDRESS; `ray?engines=4` also makes attempts there.
     """
     from sharpen.experiment.execute import resume as go_on
 

@@ -12,6 +12,7 @@ from sharpen.core.policy import Style
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEY_VARIABLE = "SHARPEN_API_KEY"
+_NEEDED = ("starlette", "uvicorn", "prometheus_client", "jsonschema")
 
 
 def serve(
@@ -63,7 +64,7 @@ def serve(
         raise BadInput(
             "host", host, "is open to others", remedy=f"set a key in {KEY_VARIABLE}, or use loopback"
         )
-    if missing := [name for name in ("starlette", "uvicorn", "prometheus_client") if find_spec(name) is None]:
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise Unavailable(f"serving needs {', '.join(missing)}", remedy="pip install 'sharpen[serve]'")
     from sharpen.executors.pool import JudgePool
     from sharpen.serve.app import Limits

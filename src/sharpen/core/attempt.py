@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -9,6 +10,7 @@ from itertools import groupby
 
 from pydantic import Field, JsonValue, model_validator
 
+from sharpen.core.dialogue import Call
 from sharpen.core.records import Record
 
 
@@ -59,6 +61,8 @@ class Turn(Record):
     """Name of the role that spoke, in games with several."""
     score: float | None = None
     """Score of this step, where a process reward exists."""
+    calls: tuple[Call, ...] = Field(default=(), exclude_if=operator.not_)
+    """Functions that are called here, beside the words."""
     trained: bool = True
     """Whether a learner may put loss on this turn; only policy and teacher turns ever carry loss."""
 

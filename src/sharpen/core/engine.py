@@ -166,6 +166,10 @@ class Engine:
         self._timed = self._timed + spent
         self.used[entry.purpose] = (usage + entry.usage, timing + spent)
 
+    def knows(self, key: str) -> bool:
+        """Whether a step need not be computed, as far as its key tells."""
+        return self.journal.get(key) is not None or bool(self.past and key in self.past)
+
     def step(
         self,
         key: str,

@@ -16,6 +16,9 @@ class Past:
         self._store = ArtifactStore(folder / "store")
         self._entries = {row.entry.key: row.entry for row in read_rows(folder)}
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
     def take(self, key: str, inputs: str, store: ArtifactStore) -> Entry | None:
         """The row of a step with these inputs, after copying what it stored; None if there is none."""
         entry = self._entries.get(key)

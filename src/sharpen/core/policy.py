@@ -13,6 +13,8 @@ from pydantic import Field
 
 from sharpen.core.artifact import Artifact, Kind
 from sharpen.core.attempt import Attempt, Turn
+from sharpen.core.dialogue import FREE, Shape
+from sharpen.core.errors import BadInput
 from sharpen.core.records import Record, digest
 from sharpen.core.task import SINGLE_TURN, Message, Role, Task
 
@@ -46,7 +48,11 @@ class PromptForm(Record):
         return ("\n\n", "\nQ:") if self.style is Style.PLAIN else ()
 
     def text(self, task: Task) -> str:
-        """The prompt as plain text to be continued."""
+        """The prompt as plain text to be continued; BadInput for a task with pictures or calls."""
+        if any(message.pictures or message.calls for message in task.messages):
+            raise BadInput(
+                "style", self.style.value, "has no place for pictures and calls", remedy="use the chat style"
+            )
         blocks = [self.instruction] if self.instruction else []
         blocks += [f"Q: {shot.question}\nA: {shot.response}" for shot in self.shots]
         return "\n\n".join([*blocks, *_exchanges(task.messages)])
@@ -141,6 +147,8 @@ class Job:
     round: int = 0
     trace: tuple[Turn, ...] = ()
     """Turns that stand already; the attempt goes on after them. Turns without tokens are read as text."""
+    shape: Shape = FREE
+    """What the answer may or must be beside free text."""
     rivals: Mapping[str, Policy] = field(default_factory=dict)
     """Who plays the other roles; a role without a policy is played by the environment's own script."""
 

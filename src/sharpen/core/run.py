@@ -12,10 +12,12 @@ import shutil
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from sharpen.core.acting import Chunk, making
 from sharpen.core.ahead import Verifier
 from sharpen.core.artifact import Artifact
 from sharpen.core.attempt import Attempt, Author, Stop, Turn, own_tokens, own_turns, parted
@@ -23,7 +25,7 @@ from sharpen.core.budget import Purpose, Usage
 from sharpen.core.engine import Decoder, Done, Engine, Extracting, Formed, Judging, ModelJudge
 from sharpen.core.errors import BadInput
 from sharpen.core.gate import GateMode, GateReport
-from sharpen.core.policy import Actor, Decoding, Job, Policy, PromptForm, Workflow
+from sharpen.core.policy import Decoding, Job, Policy, PromptForm, Workflow
 from sharpen.core.records import Record, digest
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Task, TaskSet
@@ -148,21 +150,32 @@ class Scope:
         per_chunk = max(1, engine.chunk_rows // samples)
         attempts: list[Attempt] = []
         pairs: list[tuple[Task, Attempt]] = []
-        for number, part in enumerate(_chunks(tasks, per_chunk)):
-            jobs = [self._job(key, task, index, others) for task in part for index in range(samples)]
-            engine.listener.progress(key, number * per_chunk, len(tasks), "tasks")
-            act = partial(_act, engine.actor, policy, jobs, how)
-            found = engine.step(
+        chunks = (
+            Chunk(
                 f"{key}/{number}",
-                "attempt",
-                [policy.version, versions, how, [(job.task.key, job.index, job.seed) for job in jobs]],
-                tuple[Attempt, ...],
-                self._purpose,
-                # The chunk before is judged meanwhile.
-                partial(_beside, partial(engine.ahead.begin, engine.verifier, key, pairs), act),
+                [self._job(key, t, index, others) for t in part for index in range(samples)],
             )
-            pairs = [(job.task, attempt) for job, attempt in zip(jobs, found, strict=True)]
-            attempts += found
+            for number, part in enumerate(_chunks(tasks, per_chunk))
+        )
+        with closing(making(engine.actor, policy, how, chunks, engine.knows)) as makings:
+            for number, (chunk, make) in enumerate(makings):
+                jobs = chunk.jobs
+                engine.listener.progress(key, number * per_chunk, len(tasks), "tasks")
+                found = engine.step(
+                    chunk.key,
+                    "attempt",
+                    [policy.version, versions, how, [(job.task.key, job.index, job.seed) for job in jobs]],
+                    tuple[Attempt, ...],
+                    self._purpose,
+                    # The chunk before is judged meanwhile.
+                    partial(
+                        _beside,
+                        partial(engine.ahead.begin, engine.verifier, key, pairs),
+                        partial(_act, make, jobs),
+                    ),
+                )
+                pairs = [(job.task, attempt) for job, attempt in zip(jobs, found, strict=True)]
+                attempts += found
         engine.listener.progress(key, len(tasks), len(tasks), "tasks")
         made_here = self._purpose in (Purpose.METHOD, Purpose.PREPARATION)
         if made_here and not self._path.startswith(EVALUATIONS):
@@ -192,20 +205,20 @@ class Scope:
         given: Sequence[int | None] = seeds or [None] * len(attempts)
         said = (Turn(author=Author.TEMPLATE, text=inject),) if inject else ()
         longer: list[Attempt] = []
-        for number, part in enumerate(_chunks(list(zip(attempts, given, strict=True)), engine.chunk_rows)):
-            plain = [(self._job(key, by_key[a.task], a.index, {}), a.turns, seed) for a, seed in part]
-            jobs = [
-                replace(job, trace=(*turns, *said), seed=job.seed if seed is None else seed)
-                for job, turns, seed in plain
-            ]
-            longer += engine.step(
-                f"{key}/{number}",
-                "attempt",
-                [policy.version, how, [(job.task.key, job.index, job.seed, job.trace) for job in jobs]],
-                tuple[Attempt, ...],
-                self._purpose,
-                partial(_act, engine.actor, policy, jobs, how),
-            )
+        chunks = (
+            Chunk(f"{key}/{number}", [self._onward(key, by_key[a.task], a, said, seed) for a, seed in part])
+            for number, part in enumerate(_chunks(list(zip(attempts, given, strict=True)), engine.chunk_rows))
+        )
+        with closing(making(engine.actor, policy, how, chunks, engine.knows)) as makings:
+            for chunk, make in makings:
+                longer += engine.step(
+                    chunk.key,
+                    "attempt",
+                    [policy.version, how, [(j.task.key, j.index, j.seed, j.trace) for j in chunk.jobs]],
+                    tuple[Attempt, ...],
+                    self._purpose,
+                    partial(_act, make, chunk.jobs),
+                )
         return tuple(longer)
 
     def parted(
@@ -225,6 +238,11 @@ class Scope:
     def _job(self, key: str, task: Task, index: int, rivals: Mapping[str, Policy]) -> Job:
         seed = seed_for(self._engine.seed, self._engine.recipe, key, task.key, index, "sample")
         return Job(task=task, index=index, seed=seed, round=self.round, rivals=rivals)
+
+    def _onward(self, key: str, task: Task, attempt: Attempt, said: Sequence[Turn], seed: int | None) -> Job:
+        """The job to go on after an attempt, once the template has said something."""
+        job = self._job(key, task, attempt.index, {})
+        return replace(job, trace=(*attempt.turns, *said), seed=job.seed if seed is None else seed)
 
     def _work(self, key: str, policy: Policy, tasks: Sequence[Task], samples: int) -> tuple[Attempt, ...]:
         """Attempts by the policy's workflow, grouped by task, named after the tasks and policy as given."""
@@ -409,8 +427,8 @@ class Run(Scope):
         super().__init__(engine, "", purpose=Purpose.METHOD)
 
 
-def _act(actor: Actor, policy: Policy, jobs: Sequence[Job], how: Decoding) -> Done:
-    attempts = tuple(actor.act(policy, jobs, how))
+def _act(make: Callable[[], Sequence[Attempt]], jobs: Sequence[Job]) -> Done:
+    attempts = tuple(make())
     pairs = list(zip(attempts, jobs, strict=True))
     usage = Usage(
         sampled_tokens=sum(a.token_count - own_tokens(job.trace) for a, job in pairs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import Field, JsonValue
 
+from sharpen.core.dialogue import Call, Picture
 from sharpen.core.errors import BadInput, Sealed
 from sharpen.core.records import Record, digest
 
@@ -33,6 +35,12 @@ class Message(Record):
 
     role: Role
     content: str
+    pictures: tuple[Picture, ...] = Field(default=(), exclude_if=operator.not_)
+    """Shown with the words, to models that see."""
+    calls: tuple[Call, ...] = Field(default=(), exclude_if=operator.not_)
+    """Functions that are called (role `assistant`)."""
+    answers: str = Field(default="", exclude_if=operator.not_)
+    """Id of the call whose result this is (role `tool`)."""
 
 
 class Channel(StrEnum):
@@ -78,10 +86,11 @@ class Task(Record):
         solution: str | None = None,
         family: str = "",
         metadata: Mapping[str, JsonValue] | None = None,
+        pictures: tuple[Picture, ...] = (),
     ) -> Task:
         """Make a single-question task."""
         return cls(
-            messages=(Message(role=Role.USER, content=question),),
+            messages=(Message(role=Role.USER, content=question, pictures=pictures),),
             answer=answer,
             solution=solution,
             family=family,
@@ -92,6 +101,11 @@ class Task(Record):
     def question(self) -> str:
         """Text of the last message."""
         return self.messages[-1].content
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All that are shown with it."""
+        return tuple(picture for message in self.messages for picture in message.pictures)
 
     @cached_property
     def key(self) -> str:

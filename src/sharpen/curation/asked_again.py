@@ -66,7 +66,7 @@ def dialogue(task: Task, said: Sequence[tuple[str, str]], wording: Wording = Wor
     for answer, feedback in said:
         again = "\n".join(text for text in (feedback.strip(), task.question, ADVICE[wording]) if text)
         messages.append(Message(role=Role.ASSISTANT, content=answer.strip()))
-        messages.append(task.messages[-1].model_copy(update={"content": again}))
+        messages.append(task.messages[-1].model_copy(update={"content": again, "pictures": ()}))
     return task.model_copy(update={"messages": tuple(messages)})
 
 

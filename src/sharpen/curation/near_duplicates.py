@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from sharpen.core.attempt import Attempt
 from sharpen.core.records import canonical
 from sharpen.core.task import Task
-from sharpen.tasks.duplicates import Index, clusters
+from sharpen.tasks.duplicates import Index, clusters, told
 
 
 def start_text(task: Task) -> str:
-    """All that tells a task from another before it is tried: question, world and private views."""
+    """All that tells a task from another before it is tried: question, pictures, world and private views."""
     rest = [task.world, dict(task.views)] if task.world is not None or task.views else None
-    return task.question if rest is None else f"{task.question} {canonical(rest).decode()}"
+    return told(task) if rest is None else f"{told(task)} {canonical(rest).decode()}"
 
 
 def new_tasks(tasks: Sequence[Task], known: Sequence[Task] = ()) -> tuple[Task, ...]:

@@ -14,9 +14,9 @@ from pydantic import Field, JsonValue
 
 from sharpen.core import plugins
 from sharpen.core.attempt import Author
+from sharpen.core.dialogue import Call, Tool
 from sharpen.core.records import Record
 from sharpen.core.task import Task
-from sharpen.models.dialogue import Call, Tool
 
 PACKAGE = "sharpen.environments"
 MAX_MOVE = 2_000

@@ -16,10 +16,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from sharpen.core.attempt import Author
+from sharpen.core.dialogue import Call, Tool
 from sharpen.core.records import Record
 from sharpen.core.task import Task
 from sharpen.environments.base import Outcome, View
-from sharpen.models.dialogue import Call, Tool, text_tool
+from sharpen.models.dialogue import text_tool
 from sharpen.sandbox.limits import Limits, Ran, Status
 from sharpen.sandbox.process import run_python
 from sharpen.tasks.arithmetic import evaluate

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
+from sharpen.core.dialogue import Call, Tool
 from sharpen.environments.base import Hit, Outcome, Searchable, View
-from sharpen.models.dialogue import Call, Tool, text_tool
+from sharpen.models.dialogue import text_tool
 
 START = "go"
 NOTHING = "none"

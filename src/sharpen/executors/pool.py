@@ -1,9 +1,10 @@
 """Warm worker processes with a deadline per item, for judges that may hang, crash or eat memory.
 
 Workers come from a fork server (or are spawned where there is none), so nothing the caller has loaded,
-such as torch, is ever forked. Items travel in chunks, results one by one. A hung item costs half its
-deadline, when another worker goes on with what waits; a crashed one its worker. Others do the rest of their
-chunks.
+such as torch, is ever forked. Items travel in chunks, which grow while they are quick; results come one by
+one. A hung item costs its worker's time until its deadline, a crashed one its worker: others do the rest of
+its chunk. No more workers compute at a time than the pool has: only in the stead of one that sleeps over half
+of its deadline, as one that waits for what never comes, another one works.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ R = TypeVar("R")
 
 CHUNK = 16
 """Items that travel together."""
-QUICK, MOST_GROWN = 0.02, 8
+QUICK, MOST_GROWN = 0.02, 64
 """Seconds for a chunk below which the next one is twice as large, and how much larger it may get."""
-FEW, NAP = 8, 0.001
+PARTS = 2
+"""Chunks for each worker that what waits must last for: so the last items are not all with one of them."""
+FEW, NAP = 8, 0.002
 """While every worker has more items than these before it, the owner sleeps for so many seconds at a time."""
 QUIET = 0.01
 """Seconds without a result after which there is time for something else."""
@@ -55,8 +58,9 @@ class JudgePool:
         self._size = workers
         self._workers: list[Worker] = []
         self._spares: list[Worker] = []
-        """Once workers had to be ended, others stand by: started while there is nothing else to do."""
-        self._lost_some = False
+        """Once workers had to be ended, one stands by idly: started while there is nothing else to do."""
+        self._killed: list[Worker] = []
+        """Those that had to be ended; they are waited for when there is nothing else to do."""
         self._waiting: list[_Work[Any, Any]] = []
         """Work that is not finished, in the order in which it is handed out."""
 
@@ -70,9 +74,11 @@ class JudgePool:
         """End the workers, whatever they are doing; the pool starts new ones if it is used again."""
         for worker in (*self._workers, *self._spares):
             worker.kill()
+            self._killed.append(worker)
             if worker.places:
                 worker.work.put_back(worker.places)
         self._workers, self._spares, self._waiting = [], [], []
+        self._see_off()
 
     @property
     def processes(self) -> list[int]:
@@ -103,6 +109,7 @@ class JudgePool:
 
     def _finish(self, work: _Work[Any, R]) -> list[Value[R] | Lost]:
         self._waiting = [work, *(other for other in self._waiting if other is not work)]
+        work.parts = PARTS * self._size
         with self._closed_on_error():
             self._look()
             while work.left:
@@ -131,10 +138,10 @@ class JudgePool:
 
     def _hand_out(self) -> None:
         """Give idle workers chunks, as long as there are any."""
+        busy = [worker for worker in self._workers if worker.places]
         now = time.monotonic()
-        # A worker that has used up half a deadline most likely hangs; another one works in its stead.
-        stuck = sum(worker.doubtful <= now for worker in self._workers if worker.places)
-        free = self._size + min(stuck, self._size) - sum(bool(worker.places) for worker in self._workers)
+        asleep = sum(worker.doubtful <= now and worker.asleep for worker in busy)
+        free = self._size + min(asleep, self._size) - len(busy)
         for work in self._waiting:
             while work.places and free > 0:
                 free -= self._give(self._idle(), work)
@@ -162,12 +169,12 @@ class JudgePool:
         now = time.monotonic()
         moments = [moment for worker in busy.values() for moment in (worker.doubtful, worker.due)]
         left = min((moment for moment in moments if moment > now), default=now) - now
-        spare = self._lost_some and len(self._spares) < self._size
-        ready = wait(list(busy), timeout=min(left, QUIET) if spare else left)
+        ready = wait(list(busy), timeout=min(left, QUIET) if self._killed else left)
         for connection in ready:
             self._drain(busy[connection])  # type: ignore[index]
-        if spare and not ready:
-            self._spares.append(self._new())
+        if self._killed and not ready:
+            self._see_off()
+            self._spares = self._spares or [self._new()]
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.places]:
             if worker.due <= now and not worker.connection.poll():
@@ -182,23 +189,21 @@ class JudgePool:
         """Take what a worker has sent."""
         if not worker.places:
             return
-        while worker.places and worker.connection.poll():
-            try:
-                found = worker.take()
-            except (EOFError, OSError):
-                self._give_up(worker, None)
-                return
-            if found is not None:
-                worker.work.settle(*found)
+        try:
+            for place, result in worker.results():
+                worker.work.settle(place, result)
+        except (EOFError, OSError):
+            self._give_up(worker, None)
+            return
         if not worker.places:
             worker.work.learn(time.monotonic() - worker.given)
 
     def _give_up(self, worker: Worker, lost: Lost | None) -> None:
         """End a worker; its running item is lost, the others of its chunk go to another one."""
         running, *rest = worker.places
-        status, work = self._end(worker), worker.work
-        work.settle(running, lost or lost_by(status))
-        work.put_back(rest)
+        self._end(worker)
+        worker.work.settle(running, lost or lost_by(worker.gone()))
+        worker.work.put_back(rest)
 
     def _start(self) -> Worker:
         self._workers.append(self._spares.pop() if self._spares else self._new())
@@ -207,10 +212,15 @@ class JudgePool:
     def _new(self) -> Worker:
         return Worker(process_context(self.preload))
 
-    def _end(self, worker: Worker) -> int | None:
-        self._lost_some = True
+    def _end(self, worker: Worker) -> None:
         self._workers.remove(worker)
-        return worker.kill()
+        worker.kill()
+        self._killed.append(worker)
+
+    def _see_off(self) -> None:
+        for worker in self._killed:
+            worker.gone()
+        self._killed = []
 
 
 class _Work(Generic[A, R]):
@@ -220,12 +230,15 @@ class _Work(Generic[A, R]):
         self.function, self.items, self.deadline = function, items, deadline
         self.places = deque(range(len(items)))
         self.left = len(items)
+        self.parts = 1
+        """How many chunks what waits must last for."""
         self._least = self._chunk = chunk
         self._results: list[Value[R] | Lost | None] = [None] * len(items)
 
     def taken(self) -> list[int]:
         """Places of the next items that travel together."""
-        return [self.places.popleft() for _ in range(min(self._chunk, len(self.places)))]
+        count = min(self._chunk, -(-len(self.places) // self.parts))
+        return [self.places.popleft() for _ in range(count)]
 
     def put_back(self, places: Sequence[int]) -> None:
         """These are to be done first."""

@@ -23,7 +23,7 @@ class RayCrew:
         self._cluster = Cluster(address)
         # A worker that ends with its task leaves nothing to the next one.
         self._task = self._cluster.task(_work, max_calls=1)
-        self._workers = workers or max(1, int(self._cluster.ray.cluster_resources().get("CPU", 1)))
+        self._workers = workers or max(1, int(self._cluster.room().get("CPU", 1)))
         self._running: dict[Any, Any] = {}
 
     def __enter__(self) -> RayCrew:
@@ -50,7 +50,7 @@ class RayCrew:
 
     def wait(self) -> Ended:
         """Wait until a piece of work ends."""
-        [ready], _ = self._cluster.ray.wait(list(self._running.values()), num_returns=1)
+        ready = self._cluster.first(list(self._running.values()))
         key = next(key for key, task in self._running.items() if task == ready)
         try:
             said = self._cluster.got(self._running.pop(key))

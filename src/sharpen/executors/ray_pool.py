@@ -25,16 +25,16 @@ _PATIENCE = 60.0
 class RayPool(JudgePool):
     """A pool whose workers are those of a Ray cluster; it is joined at once and left on closing."""
 
-    def __init__(self, address: str | None) -> None:
-        """Join the cluster at `address`; see `Cluster` for what is refused."""
+    def __init__(self, address: str | None, *, cpus: int | None = None) -> None:
+        """Join the cluster at `address`; see `Cluster` for `cpus` and for what is refused."""
         super().__init__()
-        self._cluster = Cluster(address)
-        self._task = self._cluster.task(_work)
+        self.cluster = Cluster(address, cpus=cpus)
+        self._task = self.cluster.task(_work)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         super().close()
-        self._cluster.close()
+        self.cluster.close()
 
     def begin(
         self, function: Callable[[A], R], items: Sequence[A], *, deadline: float, chunk: int | None = None
@@ -48,11 +48,11 @@ class RayPool(JudgePool):
         return Begun(partial(self._results, tasks, longest), partial(self._cancel, tasks))
 
     def _results(self, tasks: Sequence[Any], longest: float) -> list[Value[Any] | Lost]:
-        return [result for task in tasks for result in self._cluster.got(task, longest)]
+        return [result for task in tasks for result in self.cluster.got(task, longest)]
 
     def _cancel(self, tasks: Sequence[Any]) -> None:
         for task in tasks:
-            self._cluster.cancel(task)
+            self.cluster.cancel(task)
 
 
 def _work(function: Callable[[A], R], items: Sequence[A], deadline: float) -> list[Value[R] | Lost]:

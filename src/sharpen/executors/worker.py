@@ -1,21 +1,26 @@
 """A worker process of the judge pool, seen from both ends.
 
-The worker sends every result as soon as it has it, so its owner always knows which item it is at and since
-when. Nothing else is sent; a worker whose owner is gone ends by itself.
+The worker writes every result as soon as it has it, so its owner always knows which item it is at and since
+when, and no result is lost with a worker that is ended. The owner reads at once whatever has come: to take
+quick results one by one would cost more than they do. A worker whose owner is gone ends by itself.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 A = TypeVar("A")
@@ -29,6 +34,10 @@ GRACE = 2.0
 """Seconds over its deadline after which a worker ends itself."""
 START_SECONDS = 60.0
 """How long a worker may take to start and to import what it is to do; no item's deadline runs meanwhile."""
+_SIZE = struct.Struct("!I")
+"""Stands before a message: how long it is."""
+_PIECE = 1 << 18
+"""Most bytes that are read at once."""
 
 
 class Loss(StrEnum):
@@ -57,6 +66,11 @@ class Lost:
     detail: str = ""
 
 
+_Word = tuple[Any] | Lost | None
+"""What a worker says: a value, which travels at a third of a record's cost, that there is none, or that it
+begins."""
+
+
 class Worker:
     """The owner's end: one process, at most one chunk of items under way."""
 
@@ -64,13 +78,15 @@ class Worker:
         """Start the process; it is ready when it first says so."""
         ours, theirs = context.Pipe()
         self.connection: Connection[Any, Any] = ours
-        self.places: list[int] = []
+        self.places: deque[int] = deque()
         """Places of the items under way, that of the running one first."""
         self.work: Any = None
         """What the items belong to."""
         self.deadline = 0.0
         self.given = self.due = 0.0
         """When the chunk was handed over, and when the running item must be done."""
+        self._unread = bytearray()
+        """The beginning of a message whose end is still to come."""
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
@@ -85,30 +101,59 @@ class Worker:
         """When the running item has had half of its time."""
         return self.due - self.deadline / 2
 
+    @property
+    def asleep(self) -> bool:
+        """Whether the process waits for something and computes nothing; False where that cannot be told."""
+        try:
+            facts = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return facts.rpartition(")")[2].split()[0] == "S"
+
     def give(
         self, function: Callable[[A], R], items: Sequence[A], places: list[int], deadline: float
     ) -> None:
         """Hand over a chunk of items; OSError if the process is gone."""
-        self.places, self.deadline = places, deadline
+        self.places, self.deadline = deque(places), deadline
         self.given = time.monotonic()
         self.due = self.given + START_SECONDS + deadline
         self.connection.send((function, items, deadline))
 
-    def take(self) -> tuple[int, Value[Any] | Lost] | None:
-        """The next result and its place, or None where it says that it begins; EOFError if it has ended."""
-        result = self.connection.recv()
-        self.due = time.monotonic() + self.deadline
-        return None if result is None else (self.places.pop(0), result)
+    def results(self) -> Iterator[tuple[int, Value[Any] | Lost]]:
+        """All that has come by now, with its places; then EOFError or OSError if the process has ended."""
+        while self.places and self.connection.poll():
+            piece = os.read(self.connection.fileno(), _PIECE)
+            if not piece:
+                raise EOFError
+            self._unread += piece
+            for word in self._words():
+                self.due = time.monotonic() + self.deadline
+                if word is not None:
+                    yield self.places.popleft(), Value(*word) if isinstance(word, tuple) else word
 
-    def kill(self) -> int | None:
-        """End it with everything that it has started; its exit status, negative for a signal."""
+    def _words(self) -> Iterator[_Word]:
+        """The messages that are whole."""
+        start = 0
+        while len(self._unread) >= (body := start + _SIZE.size):
+            (size,) = _SIZE.unpack_from(self._unread, start)
+            if len(self._unread) < body + size:
+                break
+            start = body + size
+            yield pickle.loads(self._unread[body:start])
+        del self._unread[:start]
+
+    def kill(self) -> None:
+        """End it with everything that it has started; `gone` waits until it is."""
         if self._process.exitcode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.join()
         self.connection.close()
+
+    def gone(self) -> int | None:
+        """Wait for a process that has ended or was killed; its exit status, negative for a signal."""
+        self._process.join()
         return self._process.exitcode  # type: ignore[no-any-return]
 
 
@@ -118,14 +163,21 @@ def _serve(connection: Connection[Any, Any]) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             function, items, deadline = connection.recv()
-            connection.send(None)
+            _say(connection, None)
             for item in items:
                 began = time.monotonic()
                 # The alarm ends a hung worker whose owner was killed, or does not look after it for a while.
                 with _alarm(deadline + GRACE):
-                    result = _guarded(function, item)
+                    word = _guarded(function, item)
                 late = time.monotonic() - began > deadline
-                connection.send(Lost(Loss.TIMEOUT) if late else result)
+                _say(connection, Lost(Loss.TIMEOUT) if late else word)
+
+
+def _say(connection: Connection[Any, Any], word: _Word) -> None:
+    data = pickle.dumps(word, pickle.HIGHEST_PROTOCOL)
+    left = memoryview(_SIZE.pack(len(data)) + data)
+    while left:
+        left = left[os.write(connection.fileno(), left) :]
 
 
 def lost_by(status: int | None) -> Lost:
@@ -135,9 +187,9 @@ def lost_by(status: int | None) -> Lost:
     return Lost(Loss.CRASH, f"the worker process ended with status {status}")
 
 
-def _guarded(function: Callable[[A], R], item: A) -> Value[R] | Lost:
+def _guarded(function: Callable[[A], R], item: A) -> tuple[R] | Lost:
     try:
-        return Value(function(item))
+        return (function(item),)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # foreign code raises anything; it is reported
         text = " ".join(str(error).split())[:DETAIL]
         return Lost(Loss.RAISED, f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -10,14 +10,14 @@ from typing import Protocol, runtime_checkable
 from sharpen.core.budget import Timing, Usage
 from sharpen.core.engine import Priced
 from sharpen.core.errors import BadInput
-from sharpen.core.policy import Policy, PromptForm, Shot
+from sharpen.core.policy import Policy, PromptForm, Shot, Style
 from sharpen.core.recipe import Recipe, load_recipe
 from sharpen.core.records import Record
-from sharpen.core.task import Task, TaskSet
+from sharpen.core.task import SINGLE_TURN, Task, TaskSet
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.manifest import Manifest, code_fingerprint, versions
 from sharpen.experiment.spec import Request, RunSpec
-from sharpen.models.base import Model
+from sharpen.models.base import Capability, Model
 from sharpen.models.form import default_form
 from sharpen.models.source import open_model, priced
 from sharpen.monitors.leaks import split_notes
@@ -209,6 +209,7 @@ def open_policy(request: Request, pool: JudgePool) -> Opened:
     held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
     model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
     form, tasks = form_of(request, tasks)
+    _check_sight(tasks, model, form)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
     return Opened(
         tasks=tasks,
@@ -261,7 +262,29 @@ def form_of(spec: Request, tasks: TaskSet) -> tuple[PromptForm, TaskSet]:
     return form, tasks.without_first_train(count)
 
 
+def _check_sight(tasks: TaskSet, model: Model, form: PromptForm) -> None:
+    """BadInput for tasks with pictures before a policy that is not shown any."""
+    held_out = tasks.held_out(lambda val, test: any(task.pictures for task in (*val, *test)))
+    if not held_out and not any(task.pictures for task in tasks.train):
+        return
+    if Capability.IMAGES not in model.capabilities:
+        raise BadInput(
+            "model",
+            model.name,
+            "cannot see, and there are pictures in the tasks",
+            remedy="take an endpoint whose model sees: openai:NAME@URL?images=true",
+        )
+    if form.style is not Style.CHAT or tasks.actor != SINGLE_TURN:
+        raise BadInput(
+            "style", form.style.value, "shows no pictures, and there are some in the tasks", remedy="use chat"
+        )
+
+
 def _shot(task: Task) -> Shot:
+    if task.pictures:
+        raise BadInput(
+            "shots", task.question[:60], "has a picture, which examples cannot show", remedy="use --shots 0"
+        )
     return Shot(question=task.question, response=task.solution or task.answer)
 
 

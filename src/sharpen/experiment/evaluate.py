@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sharpen.actors.base import Cast, Stage
+from sharpen.core.acting import Chunk, making
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.records import Record
@@ -17,9 +18,13 @@ from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
 from sharpen.executors.source import open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, open_policy
+from sharpen.experiment.engines import led, open_engines
 from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
 from sharpen.monitors.exploration import Exploration
+
+_CHUNK_ROWS = 64
+"""Attempts that an engine makes together."""
 
 
 class Evaluation(Record):
@@ -57,7 +62,8 @@ def evaluate(request: Request, *, samples: int) -> Evaluation:
     with open_pool(request.executor) as pool, tempfile.TemporaryDirectory() as folder:
         opened = open_policy(request, pool)
         store = ArtifactStore(Path(folder))
-        actor = Cast(Stage({POLICY_MODEL: opened.model}, store, Stopwatch()))
+        hands = open_engines(request, pool, opened.model)
+        actor = led(Cast(Stage({POLICY_MODEL: opened.model}, store, Stopwatch())), hands)
         tasks = opened.tasks.val
         jobs = [
             Job(task, index, seed_for(request.seed, "eval", task.key, index))
@@ -65,7 +71,10 @@ def evaluate(request: Request, *, samples: int) -> Evaluation:
             for index in range(samples)
         ]
         decoding = Decoding(temperature=request.test_temperature, max_tokens=opened.max_tokens)
-        attempts = actor.act(opened.policy, jobs, decoding)
+        rows = (request.chunk_rows or _CHUNK_ROWS) if hands else len(jobs)
+        chunks = (Chunk(str(start), jobs[start : start + rows]) for start in range(0, len(jobs), rows))
+        made = making(actor, opened.policy, decoding, chunks, lambda key: False)
+        attempts = [attempt for one in made for attempt in one.attempts()]
         verdicts = where_answered(
             [(job.task, attempt) for job, attempt in zip(jobs, attempts, strict=True)],
             lambda answered: opened.verifier.judge(answered, store.get),

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from sharpen.actors.base import Cast, Stage
 from sharpen.core.artifact import ArtifactStore, write_atomic
 from sharpen.core.budget import Budget, Purpose
@@ -23,12 +21,14 @@ from sharpen.core.policy import Decoding, Policy
 from sharpen.core.run import Run
 from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
+from sharpen.executors.hands import Hands
 from sharpen.executors.source import LOCAL, open_pool
 from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
-from sharpen.experiment.finished import RESULT, finished
+from sharpen.experiment.engines import led, open_engines
+from sharpen.experiment.finished import finished, written
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
 from sharpen.experiment.outcome import conclude
-from sharpen.experiment.result import Result
+from sharpen.experiment.result import RESULT, Result
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import open_model
 from sharpen.monitors.collapse import CollapseWatch
@@ -59,20 +59,22 @@ def execute(
             return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
         folder, manifest = _place(setup, old, folder, fork=fork)
+        hands = open_engines(setup.spec, pool, setup.model)
         journal = Journal(folder)
         try:
-            engine = _engine(setup, journal, folder, listener, started, repair=repair)
+            engine = _engine(setup, hands, journal, folder, listener, started, repair=repair)
             engine.past = _past(past or (asked if asked != folder else None), manifest)
             engine.step(
                 KEY, "manifest", manifest.identity, Manifest, Purpose.EVALUATION, lambda: Done(manifest)
             )
             final, stopped_by = _loop(setup, engine)
-            result = conclude(setup, engine, final, stopped_by)
+            result = conclude(setup, engine, final, stopped_by).sealed()
         finally:
             journal.close()
-    path = folder / RESULT
-    if not _is_unchanged(path, result):
-        write_atomic(path, result.model_dump_json(indent=1).encode() + b"\n")
+    there = written(folder)
+    # A result of the same journal could differ in times only.
+    if there is None or there.journal_head != result.journal_head:
+        write_atomic(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
     return result
 
 
@@ -106,16 +108,6 @@ def _as_before(spec: RunSpec, old: Manifest | None) -> RunSpec:
     return spec.model_copy(update=kept)
 
 
-def _is_unchanged(path: Path, result: Result) -> bool:
-    """Whether the file holds the result of the same journal, so that only times could differ."""
-    if not path.is_file():
-        return False
-    try:
-        return Result.model_validate_json(path.read_bytes()).journal_head == result.journal_head
-    except ValidationError:
-        return False
-
-
 def _place(setup: Setup, old: Manifest | None, folder: Path, *, fork: bool) -> tuple[Path, Manifest]:
     if old is None:
         return folder, setup.manifest()
@@ -142,16 +134,24 @@ def _past(folder: Path | None, manifest: Manifest) -> Past | None:
 
 
 def _engine(
-    setup: Setup, journal: Journal, folder: Path, listener: Listener, started: float, *, repair: bool
+    setup: Setup,
+    hands: Hands | None,
+    journal: Journal,
+    folder: Path,
+    listener: Listener,
+    started: float,
+    *,
+    repair: bool,
 ) -> Engine:
     store, stopwatch = ArtifactStore(folder / "store"), Stopwatch()
     models: dict[str, Any] = {POLICY_MODEL: setup.model}
+    cast = Cast(Stage(models, store, stopwatch))
     return Engine(
         recipe=setup.recipe.name,
         seed=setup.spec.seed,
         journal=journal,
         store=store,
-        actor=Cast(Stage(models, store, stopwatch)),
+        actor=led(cast, hands),
         verifier=setup.verifier,
         models=models,
         folder=folder,

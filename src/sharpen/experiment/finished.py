@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from sharpen.core.artifact import ArtifactStore
+from sharpen.core.errors import Damaged
 from sharpen.core.journal import Journal
 from sharpen.executors.pool import JudgePool
 from sharpen.experiment.assemble import check_request, form_of, tasks_of
 from sharpen.experiment.manifest import Manifest, code_fingerprint, versions
-from sharpen.experiment.result import Result
+from sharpen.experiment.result import RESULT, Result, read_file
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.source import local_fingerprint
 from sharpen.verifiers.source import open_unproven
-
-RESULT = "result.json"
 
 
 def finished(spec: RunSpec, folder: Path, old: Manifest, pool: JudgePool) -> Result | None:
@@ -24,7 +23,7 @@ def finished(spec: RunSpec, folder: Path, old: Manifest, pool: JudgePool) -> Res
 
     None wherever that is not plain: the run is then walked through, which tells what is wrong.
     """
-    result = _written(folder / RESULT)
+    result = written(folder)
     if result is None or spec.model_copy(update={"executor": old.spec.executor}) != old.spec:
         return None
     known = _identity(spec, pool)
@@ -33,11 +32,14 @@ def finished(spec: RunSpec, folder: Path, old: Manifest, pool: JudgePool) -> Res
     return result if _whole(folder, result) else None
 
 
-def _written(path: Path) -> Result | None:
+def written(folder: Path) -> Result | None:
+    """The result in a run's folder, if it is certain to be what was written there."""
+    path = folder / RESULT
     try:
-        return Result.model_validate_json(path.read_bytes()) if path.is_file() else None
-    except ValidationError:
+        result = read_file(path) if path.is_file() else None
+    except Damaged:
         return None
+    return result if result and result.seal else None
 
 
 def _identity(spec: RunSpec, pool: JudgePool) -> dict[str, JsonValue] | None:

@@ -50,7 +50,7 @@ def code_fingerprint() -> str:
     """Hash of the package's sources, without those that only show results."""
     root = Path(sharpen.__file__).parent
     total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.c")]):
         name = path.relative_to(root).as_posix()
         if not name.startswith((*_RESULT_FREE, "recipes/")):
             total.update(name.encode() + b"\0" + path.read_bytes())

@@ -1,20 +1,29 @@
-"""The committed summary of a run; `result.json` holds exactly this."""
+"""The committed summary of a run; `result.json` holds exactly this, sealed by a hash of all its contents.
+
+Its numbers follow from the run's journal, so a file that does not match its seal is made again from there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import Field, JsonValue
+from pydantic_core import from_json
 
 from sharpen.core.artifact import Artifact
 from sharpen.core.budget import Budget, Purpose, Timing, Usage
+from sharpen.core.errors import Damaged
 from sharpen.core.gate import GateReport
 from sharpen.core.policy import Policy
-from sharpen.core.records import Record
+from sharpen.core.records import Record, digest
 from sharpen.core.stats import Interval
 from sharpen.experiment.spec import RunSpec
 from sharpen.monitors.exploration import Exploration
 from sharpen.monitors.flows import Flows
+
+RESULT = "result.json"
+"""Name of a result's file in the folder of its run."""
 
 
 class Change(Record):
@@ -121,3 +130,31 @@ class Result(Record):
     journal_head: str
     versions: Mapping[str, str]
     hardware: Mapping[str, JsonValue]
+    seal: str = ""
+    """Hash of everything else in its file; empty in results of versions that did not seal them."""
+
+    def sealed(self) -> Result:
+        """The same with its seal, as it is written down."""
+        return self.model_copy(update={"seal": _seal(self.model_dump_json().encode())})
+
+
+def read_file(path: Path) -> Result:
+    """The result that a run wrote. Damaged if it cannot be read, or if anything in it was changed since."""
+    data = path.read_bytes()
+    try:
+        result = Result.model_validate_json(data)
+        whole = result.seal in ("", _seal(data))
+    except ValueError:
+        raise _damaged(path, "cannot be read") from None
+    if not whole:
+        raise _damaged(path, "was changed after the run wrote it: it does not match its seal")
+    return result
+
+
+def _seal(data: bytes) -> str:
+    """Hash of the values in a file, however they are laid out, but for the seal."""
+    return digest({name: value for name, value in from_json(data).items() if name != "seal"})
+
+
+def _damaged(path: Path, what: str) -> Damaged:
+    return Damaged(f"{path} {what}", remedy=f"`sharpen resume {path.parent}` makes it again from the journal")

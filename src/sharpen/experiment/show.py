@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt
-from sharpen.core.errors import BadInput, Damaged, SharpenError
+from sharpen.core.errors import BadInput, SharpenError
 from sharpen.core.journal import Row, read_rows
 from sharpen.core.records import Record, decode
 from sharpen.core.stats import Interval
 from sharpen.core.verdict import Verdict
 from sharpen.experiment.manifest import read_manifest
-from sharpen.experiment.result import Result
+from sharpen.experiment.result import RESULT, Result, read_file
 from sharpen.search.trees import Tree, Trees
 
 
@@ -56,16 +56,13 @@ class ShownTree(Record):
 
 
 def read_result(folder: Path) -> Result:
-    """The result of a finished run."""
-    path = folder / "result.json"
+    """The result of a finished run. Damaged if its file is not what the run wrote."""
+    path = folder / RESULT
     if not path.is_file():
         if read_manifest(folder) is None:
             raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
         raise SharpenError(f"run {folder} is not finished", remedy=f"`sharpen resume {folder}`")
-    try:
-        return Result.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise Damaged(f"{path} cannot be read", remedy=f"`sharpen resume {folder}` writes it anew") from None
+    return read_file(path)
 
 
 def list_runs(root: Path) -> list[RunInfo]:
@@ -88,7 +85,7 @@ def _info(folder: Path) -> RunInfo:
     manifest = read_manifest(folder)
     if manifest is None:
         return _unknown(folder, "empty")
-    done = (folder / "result.json").is_file()
+    done = (folder / RESULT).is_file()
     result = read_result(folder) if done else None
     stopped = result.stopped_by if result else None
     return RunInfo(

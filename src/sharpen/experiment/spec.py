@@ -55,8 +55,9 @@ class Request(Record):
     forbid: tuple[Channel, ...] = ()
     """Information channels the recipe must not use."""
     executor: str = Field(default="local", exclude=True)
-    """Where judges run, or the runs of a comparison: local, ray, or ray:ADDRESS. No part of what a run is:
-    its journal is the same."""
+    """Where judges run, or the runs of a comparison: local, ray, or ray:ADDRESS; with `?engines=4&gpus=1`
+    behind it, so many processes there make the attempts. No part of what a run is: its journal stays what
+    it is."""
     price: str = ""
     """Dollars per million tokens of an endpoint, `in=0.15,out=0.6`, for the meter and the budget."""
     threads: int | None = Field(default=None, ge=1)

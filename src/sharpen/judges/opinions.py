@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sharpen.core.attempt import Attempt
+from sharpen.core.dialogue import Picture, media_of
 from sharpen.core.engine import Judging
 from sharpen.core.policy import Policy
 from sharpen.core.records import digest
@@ -20,7 +21,6 @@ from sharpen.core.task import Message, Role, Task
 from sharpen.core.verdict import Error, Scored, Verdict, value_of
 from sharpen.curation.pairs import Pair, Pairs, Preferred
 from sharpen.judges.asking import Answer, Way, ask, quoted
-from sharpen.models.dialogue import Picture, Said, media_of
 
 YES, NO = "yes", "no"
 FIRST, SECOND, TIE = "A", "B", "tie"
@@ -62,7 +62,7 @@ class OfOne(Opinion):
     """What judges of one response at a time have."""
 
     pictures: bool = False
-    """Whether the judge sees the pictures among an attempt's files; only for models that see some."""
+    """Whether the judge sees the task's pictures and those among an attempt's files; for models that see."""
 
     def about(
         self, task: Task, attempt: Attempt, question: str, seen: Sequence[Picture] = ()
@@ -71,10 +71,14 @@ class OfOne(Opinion):
         known = f"\nThe right answer:\n{quoted(task.answer)}" if self.reference else ""
         if self.frame is Frame.DIALOGUE:
             own = Message(role=Role.ASSISTANT, content=attempt.response)
-            last = Said(role=Role.USER, content=question + known, pictures=tuple(seen))
+            last = Message(role=Role.USER, content=question + known, pictures=tuple(seen))
             return (*task.messages, own, last)
         shown = f"Question:\n{quoted(asked(task))}\nResponse:\n{quoted(attempt.response)}{known}\n{question}"
-        return (Said(role=Role.USER, content=shown, pictures=tuple(seen)),)
+        return (Message(role=Role.USER, content=shown, pictures=(*self.shown(task), *seen)),)
+
+    def shown(self, task: Task) -> tuple[Picture, ...]:
+        """The pictures of the task itself, as far as the judge is shown any."""
+        return task.pictures if self.pictures else ()
 
     def seen(self, judging: Judging, attempt: Attempt) -> list[Picture]:
         """The pictures that the judge is shown of an attempt, by the names of their files."""

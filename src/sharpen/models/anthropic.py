@@ -11,10 +11,11 @@ import os
 from pydantic import BaseModel, JsonValue
 
 from sharpen.core.attempt import Stop
-from sharpen.core.task import Role
+from sharpen.core.dialogue import Call, Calling
+from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import Client, ClientWire
-from sharpen.models.dialogue import Call, Said, spoken
+from sharpen.models.dialogue import spoken
 from sharpen.models.endpoint import Address, Endpoint, Request, able, cut_off
 from sharpen.models.replies import Reply
 
@@ -110,6 +111,8 @@ class AnthropicWire(ClientWire):
                 {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)}
                 for t in request.prompt.tools
             ]
+        if request.prompt.calling is Calling.MUST:
+            body["tool_choice"] = {"type": "any"}
         if self._options.sampling:
             body |= {"temperature": decoding.temperature, "top_p": decoding.top_p}
         # A stop text of white space alone is refused by the protocol; `cut_off` sees to it.
@@ -120,13 +123,13 @@ class AnthropicWire(ClientWire):
         return body
 
 
-def _message(message: Said) -> JsonValue:
+def _message(message: Message) -> JsonValue:
     """A message of the protocol, which knows the roles of user and assistant alone."""
     role = Role.ASSISTANT if message.role is Role.ASSISTANT else Role.USER
     return {"role": role.value, "content": _content(message)}
 
 
-def _content(message: Said) -> JsonValue:
+def _content(message: Message) -> JsonValue:
     """Words alone as they are, anything else in blocks; a block of no words is refused by the protocol."""
     if message.answers:
         return [{"type": "tool_result", "tool_use_id": message.answers, "content": message.content}]

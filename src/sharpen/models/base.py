@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call, Calling, Tool
 from sharpen.core.policy import Decoding as Decoding
-from sharpen.models.dialogue import Call, Tool
 
 
 class Capability(StrEnum):
@@ -56,6 +56,8 @@ class Prompt(NamedTuple):
     """JSON schema that the reply must fit; only for models that can be held to one."""
     tools: tuple[Tool, ...] = ()
     """Functions that it may call; only for models that can be offered some."""
+    calling: Calling = Calling.MAY
+    """Whether it has to call one, for models that can be told so; others are given a forced start."""
 
 
 class Completion(NamedTuple):

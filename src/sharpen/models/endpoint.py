@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Calling
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.policy import PromptForm, Style
 from sharpen.core.records import Record, digest
@@ -32,14 +33,12 @@ from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec
 from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability, Completion, Completions, Decoding, Prompt
-from sharpen.models.dialogue import PICTURES, Said, read, written
+from sharpen.models.dialogue import CHAT_MARK, PICTURES, read, written
 from sharpen.models.replies import Reply, ReplyCache
 from sharpen.models.throttle import RetryBudget, Throttle
 
 HIDDEN_TOKEN = -1
 """Stands for a token whose id the endpoint does not tell."""
-CHAT_MARK = "\x1dmessages\x1d"
-"""Begins a prompt text that is a JSON list of messages; no task text begins so."""
 SEED_RANGE = 2**31
 MOST_BYTES = 16 << 20
 """Of one reply; an endpoint that sends more is broken or hostile."""
@@ -118,11 +117,11 @@ class Request(NamedTuple):
     decoding: Decoding
 
     @property
-    def messages(self) -> list[Said]:
+    def messages(self) -> list[Message]:
         """The dialogue that the prompt text stands for."""
         text = self.prompt.text
         if not text.startswith(CHAT_MARK):
-            return [Said(role=Role.USER, content=text)]
+            return [Message(role=Role.USER, content=text)]
         return read(text.removeprefix(CHAT_MARK))
 
 
@@ -324,6 +323,7 @@ class Endpoint:
         prompt = job.prompt
         asked: list[object] = [prompt.text, prompt.prefix, prompt.schema, job.seed % SEED_RANGE]
         asked += [prompt.tools] if prompt.tools else []
+        asked += [prompt.calling] if prompt.calling is Calling.MUST else []
         return digest([self.wire.identity, asked, list(job.decoding), self._options.logprobs])
 
     def _meter(self, **more: int) -> None:

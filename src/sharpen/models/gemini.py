@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call, Calling, Tool
 from sharpen.core.errors import Unavailable
-from sharpen.core.task import Role
+from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import key_for, require
-from sharpen.models.dialogue import Call, Said, Tool, called, spoken
+from sharpen.models.dialogue import called, spoken
 from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Request, Trouble, able, cut_off
 from sharpen.models.replies import Reply
 
@@ -102,6 +103,7 @@ class GeminiWire:
             response_mime_type="application/json" if request.prompt.schema else None,
             response_json_schema=dict(request.prompt.schema) if request.prompt.schema else None,
             tools=[*_tools(request.prompt.tools)] or None,
+            tool_config=_must_call() if request.prompt.calling is Calling.MUST else None,
         )
 
     @contextmanager
@@ -139,6 +141,13 @@ def _tools(tools: Sequence[Tool]) -> list[types.Tool]:
     return [types.Tool(function_declarations=offered)] if offered else []
 
 
+def _must_call() -> types.ToolConfig:
+    from google.genai import types
+
+    mode = types.FunctionCallingConfigMode.ANY
+    return types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode=mode))
+
+
 def _contents(request: Request) -> list[types.Content]:
     from google.genai import types
 
@@ -151,7 +160,7 @@ def _contents(request: Request) -> list[types.Content]:
     ]
 
 
-def _parts(message: Said, dialogue: Sequence[Said]) -> list[types.Part]:
+def _parts(message: Message, dialogue: Sequence[Message]) -> list[types.Part]:
     """Pictures, words, calls; the result of a call goes by its name."""
     from google.genai import types
 

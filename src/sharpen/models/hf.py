@@ -9,15 +9,18 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from sharpen.core.dialogue import Tool
 from sharpen.core.errors import BadInput
 from sharpen.core.policy import Decoding
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Share
+from sharpen.models.calls import opening, read_calls
+from sharpen.models.hf_chat import Chat
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_int8 import Int8Sampler
 from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Share
 from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_text import StopWatch, Text, cut
 from sharpen.models.hf_weights import Weights
@@ -49,6 +52,7 @@ class HFModel:
         self.head = Head(module)
         self.sampler: Sampler | Int8Sampler = Sampler(module)
         self.text = Text(tokenizer)
+        self._chat = Chat(tokenizer, self.text.inert, name)
         self._fingerprint = Fingerprint(folder)
         self.weights = Weights(
             module,
@@ -113,8 +117,9 @@ class HFModel:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All that texts ask for, but no schemas."""
-        return frozenset({Capability.LOGPROBS, Capability.PREFIX, Capability.TRAIN})
+        """All that texts ask for, but no schemas; functions where the chat template takes them."""
+        known = frozenset({Capability.LOGPROBS, Capability.PREFIX, Capability.TRAIN})
+        return known | {Capability.TOOLS} if self._chat.takes_tools else known
 
     @property
     def eos_id(self) -> int:
@@ -150,26 +155,13 @@ class HFModel:
         """Text of tokens, without special tokens."""
         return self.text.decode(ids)
 
-    def chat(self, messages: Sequence[Message]) -> str:
+    def chat(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
         """The messages in the tokenizer's chat form, up to where a response begins."""
-        from jinja2 import TemplateError
+        return self._chat.text(messages, tools)
 
-        if not self.tokenizer.chat_template:
-            raise BadInput(
-                "style", "chat", f"model {self.name} has no chat template", remedy="use the plain style"
-            )
-        said = ((message.role.value, self.text.inert(message.content)) for message in messages)
-        turns = [{"role": role, "content": content} for role, content in said]
-        try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except (TemplateError, ValueError) as error:
-            raise BadInput(
-                "messages",
-                [message.role.value for message in messages],
-                f"the chat template of {self.name} refuses them: {error}",
-                remedy="use roles in the order that its template knows",
-            ) from error
-        return str(text)
+    def opening(self, tools: Sequence[Tool]) -> str | None:
+        """How a response begins that calls one of the functions; None where that is not known."""
+        return opening(tools) if self._chat.marks_calls else None
 
     def sample(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Completions]:
         """Draw one response per seed of every prompt; a prompt is prefilled once for all its samples.
@@ -187,13 +179,18 @@ class HFModel:
         wanted = [Share(ids, prompt.seeds) for ids, prompt in zip(full_ids, prompts, strict=True)]
         drawn = self._draw(wanted, decoding)
         return [
-            Completions(ids, tuple(self._completion(prefix, known, row, decoding) for row in rows))
-            for ids, prefix, known, rows in zip(prompt_ids, prefix_ids, prefix_logprobs, drawn, strict=True)
+            Completions(
+                ids,
+                tuple(calling(self._completion(prefix, known, row, decoding), prompt.tools) for row in rows),
+            )
+            for prompt, ids, prefix, known, rows in zip(
+                prompts, prompt_ids, prefix_ids, prefix_logprobs, drawn, strict=True
+            )
         ]
 
     def _draw(self, wanted: Sequence[Share], decoding: Decoding) -> list[list[Drawn]]:
         """One row per seed of every share, in order."""
-        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary, self.module.device)
+        watch = StopWatch(self.text, decoding.stop, self.head.vocabulary)
         limits = Limits(self.eos_ids, self.context)
         return self.sampler.draw(wanted, decoding, limits, watch, self.hear)
 
@@ -249,6 +246,12 @@ class HFModel:
             self.weights.write_adapter(target)
         self.tokenizer.save_pretrained(str(target))
         self.load(weights)
+
+
+def calling(sample: Completion, tools: Sequence[Tool]) -> Completion:
+    """The sample with its calls apart from its words, where functions were offered."""
+    words, calls = read_calls(sample.text, tools)
+    return sample._replace(text=words, calls=calls)
 
 
 def check_decoding(decoding: Decoding) -> None:

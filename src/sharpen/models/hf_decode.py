@@ -6,45 +6,18 @@ decides how fast that goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sharpen.core.attempt import Stop
-from sharpen.models.base import Decoding
+from sharpen.models.hf_rows import Drawn, Hear, Mask, Numbers, Rows
 from sharpen.models.hf_text import StopWatch
-from sharpen.models.sampling import Draw, draw, greedy, uniforms_for
 
 DROP_ABOVE = 0.15
 """Rows that ended are dropped once they are such a share: dropping copies what is kept of the others."""
-RUNNING = -1
-STOPS = (Stop.END, Stop.STOP_TEXT, Stop.LENGTH)
-Hear = Callable[[Sequence[int], Sequence[int]], None]
-"""Hears of every step: the seeds of the rows that still run, and the token that each has drawn."""
-
-
-class Share(NamedTuple):
-    """One prompt: its token ids (with any forced start) and the seeds of its samples."""
-
-    ids: tuple[int, ...]
-    seeds: tuple[int, ...]
-
-
-class Drawn(NamedTuple):
-    """What one row drew, and why it ended."""
-
-    token_ids: list[int]
-    logprobs: list[float]
-    stop: Stop
-
-
-class Limits(NamedTuple):
-    """What ends a row."""
-
-    eos_ids: tuple[int, ...]
-    context: int
 
 
 class Seats(Protocol):
@@ -53,86 +26,54 @@ class Seats(Protocol):
     def takes(self, running: int, waiting: Sequence[int]) -> int:
         """How many of the rows that wait, given by their prompts' numbers, come in now."""
 
-    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
-        """Keep these places, then add a row for each of these prompts; next-token logits of the new rows."""
+    def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
+        """Let rows go and begin one for each of these prompts; next-token logits of the new ones, if any.
+
+        order: [rows afterwards], who sits in each place: the number of a row in what it was before, behind
+        which the new ones are thought to stand. See `seating`.
+        """
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row; next-token logits [rows, vocabulary]."""
 
 
-class Rows:
-    """What all rows drew and how they ended, by their numbers; tensors lie on the model's device."""
+def seating(going: Mask, fresh: int) -> Numbers:
+    """An order of the rows that go on and so many new ones in which most keep their place.
 
-    def __init__(
-        self, shares: Sequence[Share], decoding: Decoding, limits: Limits, device: torch.device
-    ) -> None:
-        """One row per seed, prompt by prompt."""
-        self.seeds = [seed for share in shares for seed in share.seeds]
-        self.prompts = [place for place, share in enumerate(shares) for _ in share.seeds]
-        room = torch.tensor([limits.context - len(shares[prompt].ids) for prompt in self.prompts])
-        self.decoding = decoding
-        self.most = room.clamp(max=decoding.max_tokens).to(device)
-        self.eos = torch.tensor(limits.eos_ids, device=device)
-        # A row that has ended goes on until it is dropped; what it draws lands in a column of its own.
-        size, columns = len(self.seeds), int(self.most.max()) + 1
-        self.tokens = torch.zeros(size, columns, dtype=torch.long, device=device)
-        self.logprobs = torch.zeros(size, columns, device=device)
-        self.length = torch.zeros(size, dtype=torch.long, device=device)
-        self.ended = torch.full((size,), RUNNING, device=device)
-        self.uniforms = uniforms_for(self.seeds, columns).to(device) if decoding.temperature > 0 else None
-
-    def draw(self, rows: Tensor, logits: Tensor, watch: StopWatch, hear: Hear | None) -> Tensor:
-        """Draw one token for every one of these rows from logits [rows, vocabulary]; mark those that end."""
-        going = self.running(rows)
-        step = torch.where(going, self.length[rows], self.tokens.shape[1] - 1)
-        drawn = self._choose(logits, rows, step)
-        self.tokens[rows, step] = drawn.tokens
-        self.logprobs[rows, step] = drawn.logprobs
-        if hear is not None:
-            hear([self.seeds[row] for row in rows[going].tolist()], drawn.tokens[going].tolist())
-        self.length[rows] += going
-        reason = torch.where(self.length[rows] >= self.most[rows], 2, RUNNING)
-        reason[watch.found(self.tokens, rows, step)] = 1
-        reason[torch.isin(drawn.tokens, self.eos)] = 0
-        self.ended[rows] = torch.where(going, reason, self.ended[rows])
-        return drawn.tokens
-
-    def _choose(self, logits: Tensor, rows: Tensor, step: Tensor) -> Draw:
-        if self.uniforms is None:
-            return greedy(logits)
-        uniforms = self.uniforms[rows, step]
-        return draw(logits, uniforms, temperature=self.decoding.temperature, top_p=self.decoding.top_p)
-
-    def running(self, rows: Tensor) -> Tensor:
-        """Mask of those of these rows that have not ended."""
-        return self.ended[rows] == RUNNING
-
-    def results(self) -> list[Drawn]:
-        """Every row's tokens up to its end."""
-        columns = (self.tokens, self.logprobs, self.length, self.ended)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        return [Drawn(tokens[:n], logprobs[:n], STOPS[end]) for tokens, logprobs, n, end in rows]
+    New rows, and those that stand too far back, take the places of rows that have ended.
+    """
+    places = np.arange(len(going) + fresh)
+    after = int(going.sum()) + fresh
+    staying = np.concatenate((going, np.zeros(fresh, bool)))
+    order = places[:after].copy()
+    order[~staying[:after]] = np.concatenate((places[after:][staying[after:]], places[len(going) :]))
+    return order
 
 
 @torch.inference_mode()
-def decode_rows(seats: Seats, rows: Rows, watch: StopWatch, hear: Hear | None = None) -> list[Drawn]:
-    """Draw every row, in as many at a time as `seats` takes; results are in the order of the rows."""
-    device, total = rows.tokens.device, len(rows.seeds)
-    active = tokens = torch.zeros(0, dtype=torch.long, device=device)
+def decode_rows(
+    seats: Seats, rows: Rows, watch: StopWatch, device: torch.device, hear: Hear | None = None
+) -> list[Drawn]:
+    """Draw every row, in as many at a time as `seats` takes; results are in the order of the rows.
+
+    device: where the model is.
+    """
+    active, tokens = np.zeros(0, np.int64), torch.zeros(0, dtype=torch.long, device=device)
     begun = 0
     while True:
         going = rows.running(active)
         count = int(going.sum())
-        if count == 0 and begun == total:
+        if count == 0 and begun == len(rows.seeds):
             return rows.results()
         taken = seats.takes(count, rows.prompts[begun:])
         if taken or count < (1 - DROP_ABOVE) * len(active):
-            kept = going.nonzero().flatten()
-            logits = seats.reseat(kept, rows.prompts[begun : begun + taken])
-            active, tokens = active[kept], tokens[kept]
-            if logits is not None:
-                fresh = torch.arange(begun, begun + taken, device=device)
-                drawn = rows.draw(fresh, logits, watch, hear)
-                active, tokens, begun = torch.cat((active, fresh)), torch.cat((tokens, drawn)), begun + taken
+            chosen = seating(going, taken)
+            order = torch.from_numpy(chosen).to(device)
+            logits = seats.reseat(order, rows.prompts[begun : begun + taken])
+            fresh = np.arange(begun, begun + taken)
+            told = tokens[:0] if logits is None else rows.draw(fresh, logits, watch, hear)
+            active, tokens = np.concatenate((active, fresh))[chosen], torch.cat((tokens, told))[order]
+            begun += taken
+            if taken:
                 continue
         tokens = rows.draw(active, seats.next(tokens), watch, hear)

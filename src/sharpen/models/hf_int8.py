@@ -20,9 +20,9 @@ from transformers import PreTrainedModel
 
 from sharpen.core.policy import Decoding
 from sharpen.core.records import Record
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Share
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_linear import Int8Linear
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Share
 from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_text import StopWatch, Text
 from sharpen.models.hf_weights import ADAPTER_NAME, Weights
@@ -152,7 +152,7 @@ class Int8Sampler:
 
     def _measured(self, twin: Sampler) -> Mismatch:
         shares = [Share(ids, (seed,)) for seed, ids in enumerate(self._probes())]
-        watch = StopWatch(self.text, (), self.head.vocabulary, self.plain.module.device)
+        watch = StopWatch(self.text, (), self.head.vocabulary)
         decoding, limits = Decoding(temperature=1.0, max_tokens=PROBED), Limits((), self.context)
         rows = [row for (row,) in twin.draw(shares, decoding, limits, watch)]
         pairs = [(share.ids, tuple(row.token_ids)) for share, row in zip(shares, rows, strict=True)]

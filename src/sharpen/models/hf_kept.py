@@ -24,21 +24,43 @@ class Layout(NamedTuple):
     """[prompts * most]: rows by their prompts, each prompt's share filled up with row 0 to the largest; then
     [rows]: where in there a row stands. None if rows hold their prompts."""
     unseen: Tensor | None
-    """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere."""
+    """[rows, columns of prompts and rows]: True where a row must not look; None if it may everywhere, or if
+    rows attend one by one."""
+    born: Tensor
+    """[rows]: their first columns."""
+    prompts: Tensor
+    """[rows]: places of their prompts."""
+    lengths: Tensor
+    """[rows]: how many tokens of those they attend to there; none where they hold copies."""
+
+
+class Start(NamedTuple):
+    """What new rows begin with."""
+
+    rows: Tensor
+    """[fresh]: their places."""
+    prompts: Tensor
+    """[fresh, 1]: places of their prompts."""
+    columns: Tensor
+    """[fresh, n]: which columns of those come into the last of those in use."""
 
 
 class Move(NamedTuple):
-    """Which rows stay, which of their columns, and what new rows begin with."""
+    """Who sits where."""
 
-    kept: Tensor
+    rows: int
+    """How many there are."""
+    to: Tensor
+    """[n]: places of those that are moved,"""
+    source: Tensor
+    """[n]: and where they were."""
     columns: slice
-    """The old ones that are kept; they become the last of those in use."""
+    """Which of their columns are moved; they become the last of those in use."""
     used: int
     """Columns in use afterwards."""
-    fresh: int
-    """How many rows are new."""
-    begin: tuple[Tensor, Tensor] | None
-    """Places of their prompts [fresh, 1], and which columns of those [fresh, n] come before `used`."""
+    wider: bool
+    """Whether all is moved into new room."""
+    start: Start | None
 
 
 class Kept:
@@ -46,9 +68,11 @@ class Kept:
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         """Of prompts, [prompts, heads, tokens, width] each; there are no rows yet."""
-        self.prompts = (keys, values)
+        self.prompts = (keys.contiguous(), values.contiguous())
         none = keys.new_zeros(0, keys.shape[1], 0, keys.shape[3])
-        self.rows = (none, none)
+        self.room = (none, none)
+        """[seats, heads, columns, width] each, of which some may be free."""
+        self.rows = self.room
 
     def keep_prompts(self, places: Tensor, more: tuple[Tensor, Tensor] | None) -> None:
         """Keep these prompts, and add others."""
@@ -58,20 +82,21 @@ class Kept:
         self.prompts = (kept[0], kept[1])
 
     def keep_rows(self, move: Move) -> None:
-        """Keep rows and add others, with room for more columns."""
-        self.rows = (self._moved(0, move), self._moved(1, move))
+        """Keep rows and begin others, in the room there is or in new room."""
+        self.room = (self._moved(0, move), self._moved(1, move))
+        self.rows = (self.room[0][: move.rows], self.room[1][: move.rows])
 
     def _moved(self, which: int, move: Move) -> Tensor:
-        store, count = self.rows[which], len(move.kept)
-        start = move.used - (move.columns.stop - move.columns.start)
-        room = store.new_empty(count + move.fresh, store.shape[1], move.used + COLUMNS, store.shape[3])
-        # A column of weight 0 must not hold what was in memory before, which may be no number.
-        room[:, :, : move.used if move.fresh else start] = 0
-        room[:count, :, start : move.used] = store[move.kept, :, move.columns]
-        if move.begin is not None:
-            places, columns = move.begin
-            told = self.prompts[which][places, :, columns].transpose(1, 2)
-            room[count:, :, move.used - columns.shape[1] : move.used] = told
+        room = before = self.room[which]
+        if move.wider:
+            # A column of weight 0 must not hold what was in memory before, which may be no number.
+            room = before.new_zeros(move.rows, before.shape[1], move.used + COLUMNS, before.shape[3])
+        first = move.used - (move.columns.stop - move.columns.start)
+        room[move.to, :, first : move.used] = before[move.source, :, move.columns]
+        if move.start is not None:
+            rows, prompts, columns = move.start
+            told = self.prompts[which][prompts, :, columns].transpose(1, 2)
+            room[rows, :, move.used - columns.shape[1] : move.used] = told
         return room
 
     def append(self, column: int, keys: Tensor, values: Tensor) -> None:

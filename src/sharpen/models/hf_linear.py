@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import pad
 
+from sharpen.models.hf_kernels import kernels_for
+
 STEPS, ZERO = 127, 128
 SMALLEST = 1e-12
 EASED = 0.4
@@ -47,16 +49,28 @@ class Int8Linear(Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
-        rows = inputs.reshape(-1, inputs.shape[-1]) * self.share
-        largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True).clamp_(min=SMALLEST)
+        rows, largest = self._levelled(inputs.reshape(-1, inputs.shape[-1]))
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            rows.div_(largest), 1 / STEPS, ZERO, self.packed
+            rows, 1 / STEPS, ZERO, self.packed
         )
         product *= largest
         if self.bias is not None:
             product += self.bias
         told: Tensor = product.view(*inputs.shape[:-1], self.outputs)
         return told
+
+    def _levelled(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows within -1 and 1, and what they were divided by, [rows, 1]: with kernels the same bits."""
+        library = kernels_for(rows)
+        if library is None:
+            rows = rows * self.share
+            largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True).clamp_(min=SMALLEST)
+            return rows.div_(largest), largest
+        rows, largest = rows.contiguous(), torch.empty(len(rows), 1)
+        level = torch.empty_like(rows)
+        told = (level.data_ptr(), largest.data_ptr())
+        library.level(rows.data_ptr(), self.share.data_ptr(), SMALLEST, *told, *rows.shape)
+        return level, largest
 
 
 def _largest_pairs(weight: Tensor) -> Tensor:

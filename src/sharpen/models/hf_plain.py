@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sharpen.models.hf_cache import growing_cache
-from sharpen.models.hf_decode import Share
+from sharpen.models.hf_rows import Share
 
 
 class PlainSeats:
@@ -36,10 +36,10 @@ class PlainSeats:
         """All of them, at the beginning."""
         return len(waiting)
 
-    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
+    def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
         """Begin with these rows, or drop rows."""
         if not fresh:
-            self._select(kept)
+            self._select(order)
             return None
         rows = torch.tensor(fresh, device=self.ids.device)
         logits = self._forward(self.ids, 0)

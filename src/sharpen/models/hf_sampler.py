@@ -13,8 +13,10 @@ from transformers import DynamicCache, PreTrainedModel
 from sharpen.core.policy import Decoding
 from sharpen.models.hf_batches import groups, rows_that_fit
 from sharpen.models.hf_cache import is_full
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Rows, Seats, Share, decode_rows
+from sharpen.models.hf_decode import Seats, decode_rows
+from sharpen.models.hf_parts import Eager, Parts
 from sharpen.models.hf_plain import PlainSeats
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Rows, Share
 from sharpen.models.hf_seats import ShortSeats
 from sharpen.models.hf_step import Stepper
 from sharpen.models.hf_text import StopWatch
@@ -41,7 +43,7 @@ class Sampler:
     def of_twin(self, twin: PreTrainedModel) -> Sampler:
         """Samples from a module like this one but for rounding, over which a trial would stumble."""
         sampler = Sampler(twin, most_rows=self.most_rows)
-        sampler.fits = self.fits
+        sampler.fits, sampler.stepper.own = self.fits, self.stepper.own
         return sampler
 
     def draw(
@@ -63,14 +65,16 @@ class Sampler:
             return rows_that_fit(self.module, most, self.most_rows)
 
         drawn: list[list[Drawn]] = [[] for _ in wanted]
-        for group in groups(wanted, (lambda tokens: MOST_WAITING) if short else fit):
-            rows = Rows(group.shares, decoding, limits, self.module.device)
+        # Rows that come in last end by themselves: the shortest should.
+        most_rows = (lambda tokens: MOST_WAITING) if short else fit
+        for group in groups(wanted, most_rows, longest_first=short):
+            rows = Rows(group.shares, decoding, limits)
             seats: Seats
             if short:
                 seats = ShortSeats(self.stepper, group.shares, fit, longest)
             else:
                 seats = PlainSeats(self.module, group.shares, int(rows.most.max()))
-            done = iter(decode_rows(seats, rows, watch, hear))
+            done = iter(decode_rows(seats, rows, watch, self.module.device, hear))
             for index, share in zip(group.indices, group.shares, strict=True):
                 drawn[index].extend(islice(done, len(share.seeds)))
         return drawn
@@ -78,7 +82,7 @@ class Sampler:
     @cached_property
     def fits(self) -> bool:
         """Whether the short step can be taken; says so once if it cannot."""
-        fits = self.stepper.made and self._keeps(PROBED) and self._agrees()
+        fits = self.stepper.made and self._keeps(PROBED) and any(map(self._agrees, (None, Eager())))
         if not fits:
             kind = self.module.config.model_type
             print(
@@ -92,18 +96,19 @@ class Sampler:
         return all(is_full(layer, tokens) for layer in DynamicCache(config=self.module.config).layers)
 
     @torch.inference_mode()
-    def _agrees(self) -> bool:
+    def _agrees(self, parts: Parts | None) -> bool:
         """Compare with the model's own logits: two rows with a common start, one of which comes in later."""
+        self.stepper.own = parts
         device = self.module.device
         vocabulary = self.module.get_input_embeddings().num_embeddings
         first = (torch.arange(PROBED, device=device) * 7 + 3) % vocabulary
         second = torch.cat((first[:8], (first[8:] + 5) % vocabulary))
         shares = [Share(tuple(first[:10].tolist()), (0,)), Share(tuple(second[:9].tolist()), (1,))]
         seats = ShortSeats(self.stepper, shares, lambda tokens: 2, PROBED)
-        place = torch.arange(1, device=device)
-        found = [seats.reseat(place[:0], (0,))]
+        both = torch.arange(2, device=device)
+        found = [seats.reseat(both[:1], (0,))]
         seats.next(first[10:11])
-        found += [seats.reseat(place, (1,)), seats.next(torch.stack((first[11], second[9])))]
+        found += [seats.reseat(both, (1,)), seats.next(torch.stack((first[11], second[9])))]
         rows = (first[:10], second[:9], first, second[:10])
         wanted = torch.cat([self.module(input_ids=row[None]).logits[:, -1] for row in rows])
         allowed = ROUNDING * torch.finfo(wanted.dtype).eps * float(wanted.abs().max())

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from sharpen.models.hf_decode import DROP_ABOVE, Share
-from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move
-from sharpen.models.hf_prompts import Reader
-from sharpen.models.hf_step import Place, Stepper
+from sharpen.models.hf_decode import DROP_ABOVE
+from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move, Start
+from sharpen.models.hf_parts import Place
+from sharpen.models.hf_prompts import Prompts, Reader
+from sharpen.models.hf_rows import Share
+from sharpen.models.hf_step import Stepper
 
 LONG = 64
 """Tokens from which on a prompt is not copied to its rows."""
@@ -33,21 +36,24 @@ class ShortSeats:
         """rows_that_fit: tokens of a prompt -> most rows at a time. longest: most tokens of any row."""
         self.stepper = stepper
         self.shares = shares
-        self.fit = rows_that_fit
+        self.fit = cache(rows_that_fit)
         self.device = stepper.module.device
         self.tables = stepper.tables(longest)
+        self.plan, self.parts = stepper.plan(), stepper.parts
         self.last = longest - 1
-        self.reader = Reader(stepper.module, [share.ids for share in shares])
-        self.prompts: list[int] = []
-        """Numbers of the prompts that are kept."""
         self.of: list[int] = []
         """Every row's prompt."""
+        self.longest = 0
+        """Tokens of the longest of them."""
         self.layers: list[Kept] = []
-        self.logits = torch.empty(0)
-        self.lengths = torch.zeros(0, dtype=torch.long)
         rows = sum(len(share.seeds) for share in shares)
-        self.shared = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
-        """Whether prompts are long enough and have enough rows to be attended to once for all of them."""
+        long = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
+        self.shared = self.parts.by_row or long
+        """Whether rows attend to prompts where those are kept, and hold no copies: always where that costs
+        nothing, else where prompts are long enough and have enough rows."""
+        self.gridded = self.shared and not self.parts.by_row
+        """Whether they do so in one product for all prompts, whether or not these have rows."""
+        self.prompts = Prompts(Reader(stepper.module, [share.ids for share in shares]), lean=self.gridded)
         self.born = torch.zeros(0, dtype=torch.long, device=self.device)
         """[rows]: a row's first column."""
         self.used = 0
@@ -57,81 +63,79 @@ class ShortSeats:
         """As many as there is room for, once that is worth the copying."""
         if not waiting or running > (1 - DROP_ABOVE) * self._fit(waiting[0]):
             return 0
-        known, unread = set(self.prompts), 0
+        self.prompts.coming = waiting
+        known, unread = set(self.prompts.numbers), 0
         for place, prompt in enumerate(waiting):
-            unread += 0 if prompt in known else len(self.shares[prompt].ids) - len(self.reader.start)
+            unread += 0 if prompt in known else self.prompts.unread(prompt)
             known.add(prompt)
             if running + place >= self._fit(prompt) or (place and unread > READ_AT_ONCE):
                 return place
         return len(waiting)
 
     def _fit(self, prompt: int) -> int:
-        return self.fit(len(self.shares[prompt].ids))
+        """Most rows with one of this prompt among them."""
+        return self.fit(max(self.longest, len(self.shares[prompt].ids)))
 
-    def reseat(self, kept: Tensor, fresh: Sequence[int]) -> Tensor | None:
-        """Drop rows, read new prompts, forget those without rows, move what stays together."""
-        self.of = [self.of[place] for place in kept.tolist()] + list(fresh)
-        self._keep_prompts()
-        order = {prompt: place for place, prompt in enumerate(self.prompts)}
-        places = torch.tensor([order[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
-        self._move(kept, places[len(kept) :])
+    def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
+        """Let rows go, read new prompts, forget those without rows, begin others."""
+        before = [*self.of, *fresh]
+        self.of = [before[number] for number in order.tolist()]
+        self.longest = max((len(self.shares[prompt].ids) for prompt in set(self.of)), default=0)
+        self.layers = self.prompts.kept_for(self.of, self.layers)
+        places = self.prompts.places(self.of)
+        self._move(order, places)
         self._lay_out(places)
-        return self.logits[places[len(kept) :]] if fresh else None
+        return self.prompts.logits[self.prompts.places(fresh)] if fresh else None
 
-    def _move(self, kept: Tensor, fresh: Tensor) -> None:
-        """Move rows together, and begin new ones whose prompts stand in these places."""
-        first = int(self.born[kept].min()) if len(kept) else self.used
-        columns = slice(first, self.used)
-        begun = self.lengths[fresh] if not self.shared else torch.zeros_like(fresh)
-        longest = int(begun.max()) if len(fresh) else 0
-        self.used = max(self.used - first, longest)
-        born = self.born[kept] + (self.used - columns.stop)
-        self.born = torch.cat((born, self.used - begun))
-        before = (torch.arange(longest, device=self.device) - longest + begun[:, None]).clamp_(min=0)
-        begin = (fresh[:, None], before) if longest else None
+    def _move(self, order: Tensor, prompts: Tensor) -> None:
+        """Seat rows in this order, and begin the new ones; `prompts` are the places of all rows' prompts."""
+        fresh, staying = (order >= len(self.born)).nonzero().flatten(), order < len(self.born)
+        begun = torch.zeros_like(fresh) if self.shared else self.prompts.lengths[prompts[fresh]]
+        longest = max(begun.tolist(), default=0)
+        wider = not self._has_room(len(order), longest)
+        columns = slice(min(self.born[order[staying]].tolist(), default=self.used) if wider else 0, self.used)
+        self.used = max(columns.stop - columns.start, longest)
+        self.born = torch.cat((self.born + (self.used - columns.stop), self.used - begun))[order]
+        if not wider:
+            staying = staying & (order != torch.arange(len(order), device=self.device))
+        moved = staying.nonzero().flatten()
+        start = self._start(fresh, prompts, longest) if longest else None
         for layer in self.layers:
-            layer.keep_rows(Move(kept, columns, self.used, len(fresh), begin))
+            layer.keep_rows(Move(len(order), moved, order[moved], columns, self.used, wider, start))
 
-    def _keep_prompts(self) -> None:
-        wanted = set(self.of)
-        staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
-        unread = sorted(wanted - set(self.prompts))
-        if not unread and len(staying) == len(self.prompts):
-            return
-        places = torch.tensor(staying, dtype=torch.long, device=self.device)
-        read = self.reader.read(unread) if unread else None
-        self.prompts = [self.prompts[place] for place in staying] + unread
-        if not self.layers:
-            assert read is not None
-            self.layers = [Kept(*states) for states in read.states]
-            self.logits = read.logits
-        else:
-            for number, layer in enumerate(self.layers):
-                layer.keep_prompts(places, read and read.states[number])
-            self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
-        lengths = [len(self.shares[prompt].ids) for prompt in self.prompts]
-        self.lengths = torch.tensor(lengths, device=self.device)
+    def _has_room(self, rows: int, longest: int) -> bool:
+        """Whether so many rows, of which new ones begin with so many tokens, fit into the room there is."""
+        seats, _, columns, _ = self.layers[0].room[0].shape
+        return rows <= seats and longest <= self.used < columns
+
+    def _start(self, fresh: Tensor, prompts: Tensor, longest: int) -> Start:
+        """What rows in these places begin with."""
+        tail = torch.arange(longest, device=self.device) - longest
+        columns = (tail + self.prompts.lengths[prompts[fresh], None]).clamp_(min=0)
+        return Start(fresh, prompts[fresh, None], columns)
 
     def _lay_out(self, places: Tensor) -> None:
         """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
-        columns = torch.arange(self.used + COLUMNS, device=self.device)
-        unseen = columns < self.born[:, None]
-        self.position = self.used - self.born
+        lengths = self.prompts.lengths[places] if self.shared else torch.zeros_like(places)
+        self.position = self.used - self.born + lengths
+        grid = _grid(places.tolist(), len(self.prompts.numbers), self.device) if self.gridded else None
+        unseen = None if self.parts.by_row else self._unseen(lengths)
+        self.layout = Layout(grid, unseen, self.born, places, lengths)
+
+    def _unseen(self, lengths: Tensor) -> Tensor | None:
+        """What rows may not see, as a layout has it."""
+        unseen = torch.arange(self.used + COLUMNS, device=self.device) < self.born[:, None]
         if self.shared:
-            lengths = self.lengths[places]
-            self.position = self.position + lengths
             columns = torch.arange(self.layers[0].prompts[0].shape[2], device=self.device)
             unseen = torch.cat((columns >= lengths[:, None], unseen), dim=1)
-        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.shared else None
-        self.layout = Layout(grid, unseen if bool(unseen.any()) else None)
+        return unseen if bool(unseen.any()) else None
 
     def next(self, tokens: Tensor) -> Tensor:
         """Append one token per row, after making room for it if there is none."""
         if self.used == self.layers[0].rows[0].shape[2]:
             self.reseat(torch.arange(len(tokens), device=self.device), ())
-        logits = self.stepper.step(
-            tokens, Place(self.position, self.tables, self.used, self.layout), self.layers
-        )
+        place = Place(self.position, self.tables, self.used, self.layout, self.parts)
+        logits = self.stepper.step(tokens, place, self.layers, self.plan)
         self.used += 1
         # Rows that have ended are drawn for until they are dropped.
         self.position = (self.position + 1).clamp_(max=self.last)

@@ -9,35 +9,22 @@ what is kept of prompts and rows.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sharpen.models.hf_kept import Kept, Layout
+from sharpen.models.hf_kept import Kept
+from sharpen.models.hf_native import native
+from sharpen.models.hf_parts import Eager, Parts, Place, States, Tables
+from sharpen.models.hf_plan import FULL, LayerPlan, Plan, plan_of
 
 STATIC_ROPE = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary embeddings that depend on the position alone."""
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "head_dim", "scaling")
 LAYER = ("input_layernorm", "post_attention_layernorm", "mlp")
-FULL = "full_attention"
-
-Tables = Mapping[str, tuple[Tensor, Tensor]]
-"""Kind of attention -> cosines and signed sines, [positions, width] each; see `_turned`."""
-
-
-class Place(NamedTuple):
-    """Where the rows of a step stand."""
-
-    positions: Tensor
-    """[rows]"""
-    tables: Tables
-    column: int
-    """Where their tokens are kept."""
-    layout: Layout
 
 
 class Stepper:
@@ -46,6 +33,13 @@ class Stepper:
     def __init__(self, module: PreTrainedModel) -> None:
         """`module` is any causal language model."""
         self.module = module
+        self.own: Parts | None = None
+        """What computes all but the matrix products, where that is not to be chosen by machine and module."""
+
+    @property
+    def parts(self) -> Parts:
+        """What computes all but the matrix products."""
+        return self.own or native(self.module) or Eager()
 
     @cached_property
     def made(self) -> bool:
@@ -59,7 +53,12 @@ class Stepper:
             and all(hasattr(layer.self_attn, name) for name in ATTENTION)
             for layer in layers
         )
-        return bool(layers) and static and alike
+        return bool(layers) and static and alike and self._turns_whole_heads()
+
+    def _turns_whole_heads(self) -> bool:
+        """Whether rotary embeddings are as wide as the heads; the kernels rely on it."""
+        widths = {cosines.shape[-1] for cosines, _ in self.tables(1).values()}
+        return widths == {layer.self_attn.head_dim for layer in self.module.base_model.layers}
 
     def tables(self, positions: int) -> Tables:
         """Cosines and sines of the first positions."""
@@ -75,58 +74,32 @@ class Stepper:
         kinds = {kind: rotary(like, places, kind) for kind in set(self.module.config.layer_types)}
         return {kind: (cosines[0], _signed(sines[0])) for kind, (cosines, sines) in kinds.items()}
 
-    def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept]) -> Tensor:
+    def plan(self) -> Plan:
+        """What `step` needs of the module; it holds until the module's weights change."""
+        return plan_of(self.module)
+
+    def step(self, tokens: Tensor, place: Place, layers: Sequence[Kept], plan: Plan) -> Tensor:
         """Append a token to every row, [rows]; the logits of the next one, [rows, vocabulary]."""
-        inner: Any = self.module.base_model
-        turns = {
-            kind: tuple(table[place.positions][:, None] for table in pair)
-            for kind, pair in place.tables.items()
-        }
-        hidden: Tensor = inner.embed_tokens(tokens)
-        for layer, kept in zip(inner.layers, layers, strict=True):
-            kind = getattr(layer.self_attn, "layer_type", None)
-            turn = turns[kind] if kind in turns else turns[FULL]
-            told = _attended(layer.self_attn, _normed(layer.input_layernorm, hidden), kept, turn, place)
-            if hasattr(layer, "pre_feedforward_layernorm"):
-                hidden = hidden + layer.post_attention_layernorm(told)
-                worked = layer.mlp(layer.pre_feedforward_layernorm(hidden))
-                hidden = hidden + layer.post_feedforward_layernorm(worked)
-            else:
-                hidden = hidden + told
-                hidden = hidden + layer.mlp(_normed(layer.post_attention_layernorm, hidden))
-        logits: Tensor = self.module.get_output_embeddings()(_normed(inner.norm, hidden))
-        return logits
+        parts = place.parts
+        turns = parts.turns(place, layers)
+        hidden, more = plan.embed(tokens), None
+        for layer, kept in zip(plan.layers, layers, strict=True):
+            hidden, heard = parts.added(layer.before, hidden, more)
+            turn = turns[layer.kind] if layer.kind in turns else turns[FULL]
+            found = parts.attend(_projected(layer, heard), layer.scale, kept, turn, place)
+            told = layer.out(found.view(len(hidden), -1))
+            hidden, heard = parts.added(layer.between, hidden, layer.told(told) if layer.told else told)
+            worked = parts.worked(layer, heard)
+            more = layer.worked(worked) if layer.worked else worked
+        return plan.head(parts.added(plan.norm, hidden, more)[1])
 
 
-def _normed(norm: Any, hidden: Tensor) -> Tensor:
-    """The model's norm; where it is the usual one in float32, by one call that gives the same bits."""
-    if hidden.dtype == torch.float32 and hasattr(norm, "variance_epsilon"):
-        return torch.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-    normed: Tensor = norm(hidden)
-    return normed
-
-
-def _attended(attention: Any, hidden: Tensor, kept: Kept, turn: Sequence[Tensor], place: Place) -> Tensor:
-    """What a layer's attention says to every row: [rows, width]."""
-    rows, width = len(hidden), attention.head_dim
-    queries, keys, values = (
-        project(hidden).view(rows, -1, width)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    if hasattr(attention, "q_norm"):
-        queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-    heads = queries.shape[1]
-    turned = _turned(torch.cat((queries, keys), dim=1), turn)
-    kept.append(place.column, turned[:, heads:], values)
-    told = kept.attend(turned[:, :heads], attention.scaling, place.column + 1, place.layout)
-    said: Tensor = attention.o_proj(told.view(rows, -1))
-    return said
-
-
-def _turned(states: Tensor, turn: Sequence[Tensor]) -> Tensor:
-    """Rotary embedding of [rows, heads, width]; the first half of the sines has its sign changed."""
-    cosines, sines = turn
-    return torch.addcmul(states * cosines, states.roll(states.shape[-1] // 2, -1), sines)
+def _projected(layer: LayerPlan, hidden: Tensor) -> States:
+    """A layer's queries, keys and values of every row."""
+    queries, keys, values = (project(hidden).view(len(hidden), -1, layer.width) for project in layer.project)
+    if layer.head_norms:
+        queries, keys = layer.head_norms[0](queries), layer.head_norms[1](keys)
+    return States(queries, keys, values)
 
 
 def _signed(sines: Tensor) -> Tensor:

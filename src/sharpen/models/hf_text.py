@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 SLACK_TOKENS = 8
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+Numbers = npt.NDArray[np.int64]
 
 
 class Text:
@@ -20,7 +21,7 @@ class Text:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """`tokenizer` belongs to the model."""
         self.tokenizer = tokenizer
-        self._completing: dict[tuple[tuple[str, ...], int], Tensor] = {}
+        self._completing: dict[tuple[tuple[str, ...], int], npt.NDArray[np.bool_]] = {}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of these tokens without special tokens."""
@@ -60,13 +61,13 @@ class Text:
         longest = sorted(known | set(self.tokenizer.all_special_tokens), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
-    def completing(self, stops: tuple[str, ...], size: int) -> Tensor:
+    def completing(self, stops: tuple[str, ...], size: int) -> npt.NDArray[np.bool_]:
         """Mask [size]: tokens whose text holds the last character of a stop text, or part of a character."""
         if (stops, size) not in self._completing:
             last = {stop[-1] for stop in stops} | {UNFINISHED}
-            mask = torch.zeros(size, dtype=torch.bool)
+            mask = np.zeros(size, bool)
             texts = self.texts[:size]
-            mask[: len(texts)] = torch.tensor([not last.isdisjoint(text) for text in texts])
+            mask[: len(texts)] = [not last.isdisjoint(text) for text in texts]
             self._completing[stops, size] = mask
         return self._completing[stops, size]
 
@@ -82,28 +83,22 @@ class Text:
 class StopWatch:
     """Watches the rows of one batch for stop texts."""
 
-    def __init__(self, text: Text, stops: tuple[str, ...], vocabulary: int, device: torch.device) -> None:
+    def __init__(self, text: Text, stops: tuple[str, ...], vocabulary: int) -> None:
         """No stop texts: nothing is ever found, at no cost."""
         self.text = text
         self.stops = stops
         self.tail = max((len(stop.encode()) for stop in stops), default=0) + SLACK_TOKENS
-        self._suspects = text.completing(stops, vocabulary).to(device) if stops else None
+        self._suspects = text.completing(stops, vocabulary) if stops else None
 
-    def found(self, drawn: Tensor, rows: Tensor, steps: Tensor) -> Tensor:
-        """Mask [rows]: which rows of `drawn` [batch, columns] have a stop text that ends at their step."""
-        hits = torch.zeros(len(rows), dtype=torch.bool, device=drawn.device)
+    def found(self, drawn: Numbers, rows: Numbers, steps: Numbers) -> list[int]:
+        """Which of the rows of `drawn` [batch, columns] have a stop text that ends at their step: places."""
         if self._suspects is None:
-            return hits
-        places = self._suspects[drawn[rows, steps]].nonzero().flatten()
-        if len(places):
-            ends = [step + 1 for step in steps[places].tolist()]
-            lines = zip(drawn[rows[places]].tolist(), ends, strict=True)
-            found = [self._stops(line[max(0, end - self.tail) : end]) for line, end in lines]
-            hits[places] = torch.tensor(found, device=hits.device)
-        return hits
+            return []
+        places = self._suspects[drawn[rows, steps]].nonzero()[0].tolist()
+        return [place for place in places if self._stops(drawn[rows[place]], int(steps[place]) + 1)]
 
-    def _stops(self, tail: list[int]) -> bool:
-        text = self.text.decode(tail)
+    def _stops(self, row: Numbers, end: int) -> bool:
+        text = self.text.decode(row[max(0, end - self.tail) : end].tolist())
         return any(stop in text for stop in self.stops)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field, JsonValue
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call, Calling
 from sharpen.core.errors import Unavailable
-from sharpen.core.task import Role
+from sharpen.core.task import Message, Role
 from sharpen.models.base import Capability
 from sharpen.models.client_wire import Client, ClientWire
-from sharpen.models.dialogue import Call, Said, read_arguments
+from sharpen.models.dialogue import read_arguments
 from sharpen.models.endpoint import HIDDEN_TOKEN as HIDDEN_TOKEN
 from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Options, Request, Route, able
 from sharpen.models.replies import Reply
@@ -143,6 +144,8 @@ class OpenAIWire(ClientWire):
         body["messages"] = [_message(message) for message in request.messages]
         if request.prompt.tools:
             body["tools"] = [{"type": "function", "function": t.model_dump()} for t in request.prompt.tools]
+        if request.prompt.calling is Calling.MUST:
+            body["tool_choice"] = "required"
         if self._options.logprobs:
             body["logprobs"] = True
         if request.prompt.schema:
@@ -180,7 +183,7 @@ class OpenAIWire(ClientWire):
         )
 
 
-def _message(message: Said) -> dict[str, JsonValue]:
+def _message(message: Message) -> dict[str, JsonValue]:
     """A message of the protocol; the result of a call that nobody remembers is what the user says."""
     role = Role.USER if message.role is Role.TOOL and not message.answers else message.role
     written: dict[str, JsonValue] = {"role": role.value, "content": _content(message)}
@@ -191,7 +194,7 @@ def _message(message: Said) -> dict[str, JsonValue]:
     return written
 
 
-def _content(message: Said) -> JsonValue:
+def _content(message: Message) -> JsonValue:
     if not message.pictures:
         return message.content
     seen: list[JsonValue] = [

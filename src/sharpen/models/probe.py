@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -27,9 +27,6 @@ MORE_THREADS_GAIN = 1.15
 """How much faster a larger thread count must be to be chosen."""
 BF16_GAIN = 1.2
 """How much faster bfloat16 must be than float32 to be chosen."""
-INT8_GAIN = 1.2
-"""How much faster int8 weights must be than float32 for sampling to use them where it is asked to."""
-INT8 = "int8"
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "bf16", "sve")
 _FORMAT = 2
 _SECONDS = 1.5
@@ -82,30 +79,36 @@ class Machine(Record):
     speeds: tuple[Speed, ...]
     """The measurements behind the choices."""
 
-    @property
-    def int8_gain(self) -> float:
-        """Speed of products with int8 weights as a multiple of float32, at the chosen threads."""
-        rates = {speed.dtype: speed.gflops for speed in self.speeds if speed.threads == self.threads}
-        return rates.get(INT8, 0.0) / rates.get("float32", 1.0)
-
 
 Measure = Callable[[int, str], float]
 """(threads, dtype) -> GFLOP/s."""
+R = TypeVar("R", bound=Record)
 
 
 def machine_profile(*, refresh: bool = False) -> Machine:
     """The machine as measured once (in under two seconds); `refresh` measures again."""
+    return remembered("machine", None, Machine, probe, refresh=refresh)
+
+
+def remembered(
+    name: str, told: object, kind: type[R], measure: Callable[[], R], *, refresh: bool = False
+) -> R:
+    """What was measured once on this machine with this torch, or is measured now.
+
+    told: what it depends on besides.
+    """
     import torch
 
-    key = digest([_cpu(), _cores(), torch.__version__, _FORMAT])[:12]
-    path = cache_folder() / f"machine-{key}.json"
+    known = [_cpu(), _cores(), torch.__version__, _FORMAT]
+    key = digest(known if told is None else [*known, told])[:12]
+    path = cache_folder() / f"{name}-{key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS):
-        known = None if refresh else _read(path)
-        if known is None:
-            known = probe()
-            write_atomic(path, encode(known))
-        return known
+        found = None if refresh else _read(path, kind)
+        if found is None:
+            found = measure()
+            write_atomic(path, encode(found))
+        return found
 
 
 def probe() -> Machine:
@@ -132,14 +135,11 @@ def probe() -> Machine:
 
 
 def measure_speeds(cores: int, measure: Measure) -> list[Speed]:
-    """Measure float32 at 1, 2, 4, ... threads, then bfloat16 and int8 weights at the best of them."""
-    from sharpen.models.hf_linear import available
-
+    """Measure float32 at 1, 2, 4, ... threads, then bfloat16 at the best of them."""
     counts = sorted({2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores})
     speeds = [Speed(threads=count, dtype="float32", gflops=measure(count, "float32")) for count in counts]
     best, _ = choose(speeds)
-    kinds = ("bfloat16", INT8) if available() else ("bfloat16",)
-    return [*speeds, *(Speed(threads=best, dtype=kind, gflops=measure(best, kind)) for kind in kinds)]
+    return [*speeds, Speed(threads=best, dtype="bfloat16", gflops=measure(best, "bfloat16"))]
 
 
 def choose(speeds: Sequence[Speed]) -> tuple[int, str]:
@@ -174,10 +174,6 @@ def _product(shape: Shape, dtype: str) -> Callable[[], object]:
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(shape.rows, shape.inner, generator=generator)
     right = torch.randn(shape.inner, shape.columns, generator=generator)
-    if dtype == INT8:
-        from sharpen.models.hf_linear import Int8Linear
-
-        return partial(Int8Linear(right.T, None), left)
     kind = getattr(torch, dtype)
     return partial(torch.mm, left.to(kind), right.to(kind))
 
@@ -193,11 +189,11 @@ def _round(products: Sequence[Callable[[], object]], deadline: float) -> float:
     return work / (time.perf_counter() - start)
 
 
-def _read(path: Path) -> Machine | None:
+def _read(path: Path, kind: type[R]) -> R | None:
     if not path.is_file():
         return None
     try:
-        return decode(Machine, path.read_bytes())
+        return decode(kind, path.read_bytes())
     except ValidationError:
         return None
 

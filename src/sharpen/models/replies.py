@@ -8,9 +8,9 @@ from pydantic import Field, ValidationError
 
 from sharpen.core.artifact import write_atomic
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Call
 from sharpen.core.records import Record, decode, encode
 from sharpen.models.cache import cache_folder
-from sharpen.models.dialogue import Call
 
 
 class Reply(Record):

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sharpen.core.attempt import Stop
+from sharpen.core.dialogue import Tool
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.plugins import load
 from sharpen.core.records import canonical, digest
 from sharpen.core.seeds import random_for, seed_for
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Decoding, Prompt
+from sharpen.models.calls import opening, read_calls
 
 Script = Callable[[str, int], str]
 """(prompt text, seed) -> response text. May raise to play a failing model, or sleep to play a slow one."""
@@ -70,9 +72,14 @@ class ScriptedModel:
         """Text of character codes."""
         return "".join(map(chr, ids))
 
-    def chat(self, messages: Sequence[Message]) -> str:
-        """Messages as `role: content` lines."""
-        return "".join(f"{message.role}: {message.content}\n" for message in messages)
+    def chat(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
+        """Messages as `role: content` lines, behind one `function: NAME` for each that may be called."""
+        offered = [f"function: {tool.name}\n" for tool in tools]
+        return "".join([*offered, *(f"{message.role}: {message.content}\n" for message in messages)])
+
+    def opening(self, tools: Sequence[Tool]) -> str | None:
+        """How a response begins that calls one of the functions."""
+        return opening(tools)
 
     def sample(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Completions]:
         """Ask the script once per seed. Temperature 0 asks with seed 0, so that greedy has one answer."""
@@ -104,7 +111,8 @@ class ScriptedModel:
         ids = self.encode(prompt.prefix + text)
         known = Capability.LOGPROBS in self._capabilities
         logprobs = self.logprobs([(self.encode(prompt.text), ids)])[0] if known else None
-        return Completion(prompt.prefix + text, ids, logprobs, stop)
+        words, calls = read_calls(prompt.prefix + text, prompt.tools)
+        return Completion(words, ids, logprobs, stop, calls)
 
 
 def _limited(text: str, decoding: Decoding) -> tuple[str, Stop]:

@@ -7,11 +7,15 @@ from enum import StrEnum
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.records import Record
 from sharpen.core.spec import Spec
 from sharpen.models.base import Model
+
+if TYPE_CHECKING:
+    from sharpen.models.hf import HFModel
 
 TINY = "tiny"
 NONE = "none"
@@ -231,26 +235,35 @@ def _hub_like(spec: str) -> bool:
 
 
 def _open_local(spec: str, *, threads: int | None, dtype: str | None, device: str | None) -> Model:
-    from sharpen.models.hf import HFModel
-    from sharpen.models.probe import INT8_GAIN, machine_profile
-
     name, sample = _local(spec)
+    # First: a name that means nothing is told at once, and not after torch has been imported.
     folder = _folder(name)
-    machine = machine_profile() if threads is None or dtype == "auto" or sample is Numbers.INT8 else None
+    from sharpen.models.hf import HFModel
+    from sharpen.models.probe import machine_profile
+
+    machine = machine_profile() if threads is None or dtype == "auto" else None
     if machine is not None:
         threads = threads or machine.threads
         dtype = machine.dtype if dtype == "auto" else dtype
     model = HFModel.open(folder, name=spec, dtype=dtype or "float32", threads=threads, device=device)
-    if machine is not None and sample is Numbers.INT8:
-        if machine.int8_gain >= INT8_GAIN:
-            model.sample_in_int8()
-        else:
-            print(
-                "int8 weights are not used for sampling: their products have "
-                f"{machine.int8_gain:.2f} x the speed of float32 here, and {INT8_GAIN} is the least.",
-                file=sys.stderr,
-            )
+    if sample is Numbers.INT8:
+        _sample_in_int8(model)
     return model
+
+
+def _sample_in_int8(model: HFModel) -> None:
+    """Let a model do so where its own products are faster; says so if they are not."""
+    from sharpen.models.int8_probe import INT8_GAIN, int8_gain
+
+    gain = int8_gain(model.module)
+    if gain >= INT8_GAIN:
+        model.sample_in_int8()
+    else:
+        print(
+            f"int8 weights are not used for sampling: the products of {model.name} have {gain:.2f} x the "
+            f"speed of float32 here, and {INT8_GAIN} is the least.",
+            file=sys.stderr,
+        )
 
 
 def _local(spec: str) -> tuple[str, Numbers]:

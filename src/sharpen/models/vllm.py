@@ -13,7 +13,8 @@ differ from the module's by rounding; learners from one's own attempts compute t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -29,13 +30,14 @@ from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.policy import Decoding
 from sharpen.core.records import Record
 from sharpen.core.spec import Spec
-from sharpen.models.hf import HFModel
-from sharpen.models.hf_decode import Drawn, Share
+from sharpen.models.hf import UNLIMITED, HFModel
 from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_rows import Drawn, Share
 from sharpen.models.hf_weights import ADAPTER_NAME, Lora, Weights
 
 BASE = "base"
 SEED_RANGE = 2**63
+_WITHOUT = "open the model without `vllm:`"
 _DISCARD = 2
 """The depth of sleep that keeps neither weights nor cache: new weights come with the next request."""
 
@@ -65,7 +67,7 @@ def open_vllm(folder: Path, options: Options, *, name: str, threads: int | None)
     if find_spec("vllm") is None:
         raise Unavailable("the package vllm is not installed", remedy="pip install 'sharpen[vllm]'")
     if not torch.cuda.is_available():
-        raise Unavailable("vLLM needs a GPU, and torch finds none", remedy="open the model without `vllm:`")
+        raise Unavailable("vLLM needs a GPU, and torch finds none", remedy=_WITHOUT)
     if threads is not None:
         torch.set_num_threads(threads)
     module = read_module(folder, torch.float32, "cuda")
@@ -86,8 +88,14 @@ class VllmModel(HFModel):
     ) -> None:
         """Use `open_vllm`."""
         super().__init__(folder, module, tokenizer, name=name)
+        self._length = options.length
         self.engine = Engine(folder, options)
         self.weights = WatchedWeights(self.weights, self.engine)
+
+    @cached_property
+    def context(self) -> int:
+        """Most tokens that prompt and response may have together, in the engine as well."""
+        return min(super().context, self._length or UNLIMITED)
 
     def spread(self, processes: int) -> None:
         """BadInput for more than one process: the engine in this one holds the GPU."""
@@ -150,9 +158,11 @@ class Engine:
         """Be ready with the weights that the module holds, which go by `held`; empty if by nothing."""
         if held and held == self._held and not self._asleep:
             return
+        # The engine's memory is mapped beside torch's: what torch keeps for later must be given back first.
+        torch.cuda.empty_cache()
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
-        self._llm.apply_model(lambda inner: inner.load_weights(plain_weights(module)))
+        self._llm.apply_model(lambda inner: hand_over(module, inner))
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
@@ -186,12 +196,29 @@ class Engine:
         )
 
 
-def plain_weights(module: Module) -> Iterator[tuple[str, Tensor]]:
-    """A module's weights by the names of its checkpoint, adapters merged; the module stays as it is."""
-    parts = dict(module.named_modules())
-    for name, parameter in module.named_parameters():
+def hand_over(module: Module, inner: Any) -> None:
+    """Give the engine's model the module's weights; BadInput if some of its own are not among them.
+
+    They would keep whatever stood in their memory before, and no sample would tell.
+    """
+    wanted = {name for name, _ in inner.named_parameters()}
+    loaded = inner.load_weights(plain_weights(module, wanted))
+    if loaded is not None and (missing := sorted(wanted - set(loaded))):
+        raise BadInput(
+            "vllm", missing[0], f"is one of {len(missing)} weights that the model here lacks", remedy=_WITHOUT
+        )
+
+
+def plain_weights(module: Module, also: Collection[str] = ()) -> Iterator[tuple[str, Tensor]]:
+    """A module's weights by the names of its checkpoint, adapters merged; the module stays as it is.
+
+    Tied weights come once, and once more under each of their other names that is in `also`: an engine has
+    a head of its own where the checkpoint holds one, even if the configuration ties it.
+    """
+    parts, once = dict(module.named_modules()), {name for name, _ in module.named_parameters()}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
         place, _, last = name.rpartition(".")
-        if ".lora_" in name:
+        if ".lora_" in name or (name not in once and name not in also):
             continue
         if not place.endswith(".base_layer"):
             yield name, parameter.detach()

@@ -19,6 +19,7 @@ _NAMES = {
     "sharpen.core.artifact": "the disk",
     "sharpen.models": "the model",
     "sharpen.learners": "training",
+    "sharpen.executors.ray": "the cluster",
     "sharpen.executors": "the judges",
     "sharpen.sandbox": "a program in the sandbox",
 }

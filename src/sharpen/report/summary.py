@@ -18,6 +18,8 @@ from sharpen.report.terminal import print_curve
 from sharpen.report.text import visible
 
 _RESPONSE_LIMIT = 600
+MOST_COLUMNS = 8
+"""Of numbers beside each other, for a terminal of 80 columns."""
 
 
 def print_result(console: Console, result: Result, folder: Path) -> None:
@@ -113,13 +115,36 @@ def _rounds(rounds: Sequence[Round]) -> Table:
 
 def _measures(rounds: Sequence[Round]) -> Table:
     names = list(dict.fromkeys(name for item in rounds for name in item.measures))
+    if len(names) > MOST_COLUMNS:
+        return _turned(rounds, names)
     table = Table(title="the method's own numbers")
-    for heading in ("round", *(name.replace("_", " ") for name in names)):
-        table.add_column(escape(heading), justify="right")
+    for heading in ("round", *map(_spaced, names)):
+        table.add_column(heading, justify="right")
     for item in rounds:
-        cells = (f"{item.measures[name]:.4g}" if name in item.measures else "" for name in names)
-        table.add_row(str(item.round), *cells)
+        table.add_row(str(item.round), *(_measure(item, name) for name in names))
     return table
+
+
+def _turned(rounds: Sequence[Round], names: Sequence[str]) -> Table:
+    """A row a number, a column a round: for more numbers than go side by side."""
+    last = len(rounds) - 1
+    columns = min(len(rounds), MOST_COLUMNS)
+    shown = [rounds[place * last // max(columns - 1, 1)] for place in range(columns)]
+    of = f", {columns} of {len(rounds)} rounds" if columns < len(rounds) else ""
+    table = Table("round", title=f"the method's own numbers{of}")
+    for item in shown:
+        table.add_column(str(item.round), justify="right")
+    for name in names:
+        table.add_row(_spaced(name), *(_measure(item, name) for item in shown))
+    return table
+
+
+def _measure(item: Round, name: str) -> str:
+    return f"{item.measures[name]:.4g}" if name in item.measures else ""
+
+
+def _spaced(name: str) -> str:
+    return escape(name.replace("_", " "))
 
 
 def _changes(result: Result) -> Table:
@@ -128,7 +153,7 @@ def _changes(result: Result) -> Table:
         table.add_column(heading, justify="right" if heading else "left")
     for name, change in result.test.facts.items():
         cells = (str(change.before), str(change.before.n), str(change.after), str(change.after.n))
-        table.add_row(escape(name.replace("_", " ")), *cells)
+        table.add_row(_spaced(name), *cells)
     return table
 
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from sharpen.core.attempt import Attempt, Author, Turn
+from sharpen.core.dialogue import FREE, Shape
 from sharpen.core.engine import Engine
 from sharpen.core.journal import Entry, Journal, Wall
 from sharpen.core.policy import Decoding, Job
 from sharpen.core.run import Run
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Task
+from sharpen.serve.schemas import Form
 from sharpen.serve.served import Served
 
 _PLACE = "serve"
@@ -36,6 +38,12 @@ class Asked:
     seed: int
     samples: int = 1
     raw: str = ""
+    shape: Shape = FREE
+    """Functions that may or must be called, and a schema for models that can be held to one."""
+    form: Form | None = None
+    """What the reply is held against before it is sent."""
+    one_call: bool = False
+    """Whether a reply may hold one call alone."""
     free: bool = False
     """Whether the seed was drawn for want of one, so that any other would do."""
     hear: Callable[[int, int], None] | None = None
@@ -83,7 +91,7 @@ def _seeds(asked: Asked) -> list[int]:
 def _at_once(served: Served, batch: Sequence[Asked]) -> list[tuple[Attempt, ...]]:
     """All samples of all requests in one call of the policy's actor."""
     jobs = [
-        Job(asked.task, index, seed, trace=_trace(asked))
+        Job(asked.task, index, seed, trace=_trace(asked), shape=asked.shape)
         for asked in batch
         for index, seed in enumerate(_seeds(asked))
     ]

@@ -24,18 +24,19 @@ from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Decoder
 from sharpen.core.errors import Busy, SharpenError
 from sharpen.core.policy import Decoding
-from sharpen.core.task import Message, Role, Task
 from sharpen.serve.answering import Asked
 from sharpen.serve.batching import Batcher
 from sharpen.serve.events import Stream
 from sharpen.serve.metrics import Metrics
 from sharpen.serve.served import Served
+from sharpen.serve.wanted import wanted
 from sharpen.serve.wire import (
     MOST_BODY,
     ChatRequest,
     Envelope,
     Refusal,
     TextRequest,
+    ignored,
     spoken,
     usage_of,
 )
@@ -107,11 +108,12 @@ class Server:
         start = time.perf_counter()
         self._authorise(request)
         body = await self._body(request, kind)
-        asked, envelope = self._asked(body), Envelope.new(self.served.name, chat=kind is ChatRequest)
+        asked = await asyncio.to_thread(self._asked, body)
+        envelope = Envelope.new(self.served.name, chat=kind is ChatRequest)
         if body.stream:
             return self._streamed(body, asked, envelope, start)
         attempts = await self._answer(asked)
-        reply = envelope.wrap(self._choices(attempts, body, envelope), usage=usage_of(attempts))
+        reply = envelope.wrap(self._choices(attempts, body, asked, envelope), usage=usage_of(attempts))
         self._count(attempts, start)
         return JSONResponse(reply)
 
@@ -128,14 +130,7 @@ class Server:
             data += piece
             if len(data) > MOST_BODY:
                 raise Refusal(413, _BAD, f"the request has more than {MOST_BODY} bytes")
-        try:
-            return kind.model_validate(json.loads(data))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or None
-            raise Refusal(400, _BAD, f"{place or 'request'}: {first['msg']}", place) from None
-        except (ValueError, RecursionError):
-            raise Refusal(400, _BAD, "the request is no JSON") from None
+        return parsed(data, kind)
 
     def _asked(self, body: Body) -> Asked:
         """The request as the policy is asked it."""
@@ -151,14 +146,18 @@ class Server:
         raw = body.prompt if isinstance(body, TextRequest) else ""
         if raw and not self.served.takes_text:
             raise Refusal(400, _BAD, "this policy answers dialogues: use /v1/chat/completions", "prompt")
+        task, shape, form = wanted(self.served, body)
         warmth = self.served.temperature if body.temperature is None else body.temperature
         decoding = Decoding(warmth, body.top_p or 1.0, limit, body.stops)
         return Asked(
-            task=Task(messages=_messages(body), answer=""),
+            task=task,
             decoding=decoding,
             seed=secrets.randbits(62) if body.seed is None else body.seed,
             samples=body.n or 1,
             raw=raw,
+            shape=shape,
+            form=form,
+            one_call=isinstance(body, ChatRequest) and body.parallel_tool_calls is False,
             free=body.seed is None,
         )
 
@@ -171,8 +170,10 @@ class Server:
             seconds = f"{self.limits.seconds:g} s"
             raise Refusal(504, "timeout", f"there is no answer after {seconds}") from None
 
-    def _choices(self, attempts: Sequence[Attempt], body: Body, envelope: Envelope) -> list[Any]:
-        samples = [spoken(attempt, raw=isinstance(body, TextRequest)) for attempt in attempts]
+    def _choices(
+        self, attempts: Sequence[Attempt], body: Body, asked: Asked, envelope: Envelope
+    ) -> list[Any]:
+        samples = [spoken(attempt, asked) for attempt in attempts]
         texts = None
         if body.logprobs is not None and body.logprobs is not False:
             model = self.served.model
@@ -188,7 +189,9 @@ class Server:
         self.metrics.seconds.observe(time.perf_counter() - start)
 
     def _streamed(self, body: Body, asked: Asked, envelope: Envelope, start: float) -> Response:
-        model, alone = self.served.model, self.served.workflow is None
+        # What is held against a form, or may turn out to be a call, can be told only when it is whole.
+        model = self.served.model
+        alone = self.served.workflow is None and asked.form is None and not asked.shape.tools
         decode = model.decode if isinstance(model, Decoder) else None
         stops = asked.decoding.stop or self.served.policy.prompt.stop
         stream = Stream(envelope, asked, decode or (lambda ids: ""), stops)
@@ -205,10 +208,28 @@ class Server:
         )
 
 
-def _messages(body: Body) -> tuple[Message, ...]:
-    if isinstance(body, TextRequest):
-        return (Message(role=Role.USER, content=body.prompt),)
-    return tuple(said.message() for said in body.messages)
+def parsed(data: bytes, kind: type[Body]) -> Body:
+    """The request as a record; a Refusal names the field that is wrong."""
+    try:
+        body = json.loads(data)
+        if not isinstance(body, dict):
+            raise Refusal(400, _BAD, "the request must be a JSON object")
+        if name := ignored(body, chat=kind is ChatRequest):
+            raise Refusal(400, _BAD, f"{name} is not supported by this server", name)
+        return kind.model_validate(body)
+    except ValidationError as error:
+        # Of several readings of a field the one that came furthest says what is wrong.
+        first = max(error.errors(), key=lambda found: len(found["loc"]))
+        place, problem = _place(first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise Refusal(400, _BAD, f"{place or 'request'}: {problem}", place or None) from None
+    except (ValueError, RecursionError):
+        raise Refusal(400, _BAD, "the request is no JSON") from None
+
+
+def _place(parts: Sequence[str | int]) -> str:
+    """Where in the request, without the names of readings that pydantic puts between."""
+    named = [str(part) for part in parts if part != "str" and "[" not in str(part)]
+    return ".".join(part for part, before in zip(named, ["", *named], strict=False) if part != before)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -65,9 +65,11 @@ class Stream:
 
     def _last(self, attempts: Sequence[Attempt], *, usage: bool) -> Iterator[str]:
         for index, attempt in enumerate(attempts):
-            sample = spoken(attempt, raw=bool(self._asked.raw))
-            if piece := self._tellers[index].rest(sample.text):
+            sample = spoken(attempt, self._asked)
+            if sample.refusal is None and (piece := self._tellers[index].rest(sample.text)):
                 yield self._chunk(self._envelope.piece(index, piece))
+            if more := self._envelope.beside(index, sample):
+                yield self._chunk(more)
             yield self._chunk(self._envelope.piece(index, "", sample.reason))
         if usage:
             yield _event(self._envelope.wrap([], chunk=True, usage=usage_of(attempts)))

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from sharpen.core.attempt import Attempt, Author, Stop
-from sharpen.core.task import Message, Role
+from sharpen.core.dialogue import Call, Calling
+from sharpen.serve.answering import Asked
+from sharpen.serve.asking import MOST_TOOLS, Choice, Format, Offered, Said
 
 MOST_SAMPLES = 64
 MOST_STOPS = 16
 MOST_MESSAGES = 1000
-MOST_BODY = 4 << 20
+MOST_BODY = 16 << 20
 """Bytes of a request."""
 _REASONS = {Stop.LENGTH: "length", Stop.FAILED: "content_filter"}
-
-
-class Part(BaseModel):
-    """A piece of a message; only text is understood."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Said(BaseModel):
-    """A message of the dialogue."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part]
-
-    def message(self) -> Message:
-        """The message as tasks hold it."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message(role=Role.SYSTEM if self.role == "developer" else Role(self.role), content=text)
 
 
 class StreamOptions(BaseModel):
@@ -46,7 +30,7 @@ class StreamOptions(BaseModel):
 
 
 class Common(BaseModel):
-    """What both interfaces take; fields that would change an answer and are not understood are refused."""
+    """What both interfaces take."""
 
     model_config = ConfigDict(extra="ignore")
     model: str
@@ -58,16 +42,6 @@ class Common(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            raise ValueError("the request must be a JSON object")
-        for name, harmless in REFUSED.items():
-            if body.get(name) not in harmless:
-                raise ValueError(f"{name} is not supported by this server")
-        return body
 
     @field_validator("stop")
     @classmethod
@@ -82,10 +56,8 @@ class Common(BaseModel):
         return () if self.stop is None else (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
 
-REFUSED: dict[str, tuple[JsonValue, ...]] = {
-    "tools": (None, []),
+_REFUSED: dict[str, tuple[JsonValue, ...]] = {
     "functions": (None, []),
-    "response_format": (None, {"type": "text"}),
     "logit_bias": (None, {}),
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
@@ -95,6 +67,17 @@ REFUSED: dict[str, tuple[JsonValue, ...]] = {
     "top_logprobs": (None, 0),
 }
 """Fields that this server does not act on, with the values that ask for nothing."""
+_REFUSED_OF_TEXT: dict[str, tuple[JsonValue, ...]] = {
+    "tools": (None, []),
+    "response_format": (None, {"type": "text"}),
+}
+"""Those that only dialogues can have."""
+
+
+def ignored(body: Mapping[str, JsonValue], *, chat: bool) -> str | None:
+    """A field that would change an answer and is not acted on; none if there is none."""
+    refused = _REFUSED if chat else {**_REFUSED, **_REFUSED_OF_TEXT}
+    return next((name for name, harmless in refused.items() if body.get(name) not in harmless), None)
 
 
 class ChatRequest(Common):
@@ -103,6 +86,10 @@ class ChatRequest(Common):
     messages: Annotated[list[Said], Field(min_length=1, max_length=MOST_MESSAGES)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
+    tools: Annotated[list[Offered], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Format | None = None
 
     @property
     def limit(self) -> int | None:
@@ -139,18 +126,49 @@ class Spoken(NamedTuple):
     reason: str
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...] | None
+    calls: tuple[JsonValue, ...] = ()
+    """As the protocol writes them."""
+    refusal: str | None = None
+    """Why there is no answer of the form that was asked for."""
+
+    @property
+    def message(self) -> dict[str, JsonValue]:
+        """What an assistant says, without its role."""
+        said: dict[str, JsonValue] = {"content": self.text, "refusal": self.refusal}
+        if self.refusal is not None or (self.calls and not self.text):
+            said["content"] = None
+        return {**said, "tool_calls": list(self.calls)} if self.calls else said
 
 
-def spoken(attempt: Attempt, *, raw: bool) -> Spoken:
+def spoken(attempt: Attempt, asked: Asked) -> Spoken:
     """What an attempt says; log-probabilities where it is one turn that has them."""
     own = [turn for turn in attempt.turns if turn.author is Author.POLICY]
     alone = own[0] if len(own) == 1 else None
+    text = own[-1].text if asked.raw and own else attempt.response
+    calls = own[-1].calls[: 1 if asked.one_call else None] if own and asked.shape.tools else ()
     return Spoken(
-        own[-1].text if raw and own else attempt.response,
-        _REASONS.get(attempt.stop, "stop"),
+        text,
+        _REASONS.get(attempt.stop, "tool_calls" if calls else "stop"),
         alone.token_ids if alone else (),
         alone.logprobs if alone else None,
+        tuple(_call(call) for call in calls),
+        _refusal(text, calls, asked) if attempt.stop is not Stop.FAILED else None,
     )
+
+
+def _call(call: Call) -> JsonValue:
+    """A call as the protocol writes it; one that has no id gets one."""
+    arguments = json.dumps(dict(call.arguments or {}), ensure_ascii=False)
+    function: JsonValue = {"name": call.name, "arguments": arguments}
+    return {"id": call.id or f"call_{uuid.uuid4().hex}", "type": "function", "function": function}
+
+
+def _refusal(text: str, calls: Sequence[Call], asked: Asked) -> str | None:
+    """Why a sample is not what was asked for; none if it is."""
+    if asked.shape.calling is Calling.MUST and not calls:
+        return "No call of a function could be read in what the policy wrote."
+    problem = asked.form.problem(text) if asked.form is not None and not calls else None
+    return f"What the policy wrote does not fit the schema: {problem}" if problem else None
 
 
 def usage_of(attempts: Sequence[Attempt]) -> dict[str, JsonValue]:
@@ -185,7 +203,7 @@ class Envelope(NamedTuple):
         body: dict[str, JsonValue] = {"index": index, "finish_reason": sample.reason}
         body["logprobs"] = self._logprobs(sample, decode) if decode is not None else None
         if self.chat:
-            return {**body, "message": {"role": "assistant", "content": sample.text, "refusal": None}}
+            return {**body, "message": {"role": "assistant", **sample.message}}
         return {**body, "text": sample.text}
 
     def _logprobs(self, sample: Spoken, decode: Mapping[int, str]) -> JsonValue:
@@ -204,3 +222,13 @@ class Envelope(NamedTuple):
         if not self.chat:
             return {**body, "text": text}
         return {**body, "delta": {"content": text} if text else {}}
+
+    def beside(self, index: int, sample: Spoken) -> dict[str, JsonValue] | None:
+        """What a sample has beside words as a choice of a chunk; none if there is nothing."""
+        calls: list[JsonValue] = [
+            {"index": place, **call} for place, call in enumerate(sample.calls) if isinstance(call, dict)
+        ]
+        delta: dict[str, JsonValue] = {"tool_calls": calls} if calls else {}
+        if sample.refusal is not None:
+            delta["refusal"] = sample.refusal
+        return {"index": index, "finish_reason": None, "delta": delta} if delta else None

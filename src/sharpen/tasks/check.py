@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sharpen.core.check import CheckReport, CheckRow
 from sharpen.core.task import Task
-from sharpen.tasks.duplicates import normal
+from sharpen.tasks.duplicates import normal, told
 from sharpen.tasks.source import load_tasks
 
 V = TypeVar("V")
@@ -26,7 +26,7 @@ def check_task(
     """
     first, second = (load_tasks(spec, train=32, val=16, test=16) for _ in range(2))
     parts = (first.train, first.val, second.open_test())
-    questions = [normal(task.question) for task in chain(*parts)]
+    questions = [normal(told(task)) for task in chain(*parts)]
     proof = prove(open_verifier(first.verifier), first.train)
     rows = (
         _row("same spec, same tasks", first.fingerprint == second.fingerprint, "equal fingerprints"),

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from sharpen.core.task import Task
+
 OVERLAP = 0.9
 WORD = re.compile(r"\w+|[^\w\s.,;:?'\"]")
 DIGITS = re.compile(r"\d+")
@@ -21,6 +23,12 @@ Pairs = frozenset[tuple[str, str, int]]
 def normal(text: str) -> str:
     """Lower case with single spaces; texts equal in this form are exact duplicates."""
     return " ".join(text.casefold().split())
+
+
+def told(task: Task) -> str:
+    """A task's question, behind it its pictures as numbers: about another picture it is another question."""
+    numbers = [str(int(picture.sha[:16], 16)) for picture in task.pictures]
+    return " ".join([task.question, *numbers])
 
 
 def clusters(texts: Sequence[str]) -> list[int]:

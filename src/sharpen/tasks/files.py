@@ -2,7 +2,8 @@
 
 A question that occurs twice is kept once. Near-duplicates stay on one side of the split. A column `split`
 (train, val, test) is respected; otherwise the content of a question decides where it goes, so that a file
-that grows leaves its old tasks where they were: 60 % train, 15 % val, 25 % test.
+that grows leaves its old tasks where they were: 60 % train, 15 % val, 25 % test. Questions about one picture
+then stay together.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sharpen.core.dialogue import Picture
 from sharpen.core.errors import BadInput
 from sharpen.core.seeds import seed_for
 from sharpen.core.task import Split, Task
-from sharpen.tasks.duplicates import clusters, normal
+from sharpen.tasks.duplicates import clusters, normal, told
 from sharpen.tasks.rows import Row, read_rows, refuse
+from sharpen.tasks.shown import pictures_named
 
 QUESTION_FIELDS = ("question", "prompt", "problem", "input")
 ANSWER_FIELDS = ("answer", "target", "label", "gold")
 SOLUTION_FIELDS = ("solution", "rationale", "explanation")
+PICTURE_FIELDS = ("image", "images", "picture", "pictures")
 CHOICE_FIELDS = ("choices", "options")
 SPLIT_FIELD = "split"
 SPLITS: Mapping[str, Split] = {
@@ -65,9 +69,9 @@ def load_file(
         _field("answer_field", answer_field, ANSWER_FIELDS, there, path),
     )
     items, notes = _merged([_item(path, row, fields) for row in rows])
-    roots = clusters([item.task.question for item in items])
+    roots = clusters([told(item.task) for item in items])
     if all(item.split is None for item in items):
-        split, more = _by_content(items, roots, seed), _near_note(roots)
+        split, more = _by_content(items, _by_picture(items, roots), seed), _near_note(roots)
     elif all(item.split is not None for item in items):
         split, more = _by_column(items, roots)
     else:
@@ -109,7 +113,8 @@ def _item(path: Path, row: Row, fields: _Fields) -> _Item:
     choices = next((rest.pop(name) for name in CHOICE_FIELDS if rest.get(name)), None)
     if choices is not None:
         rest["choices"] = _choices(path, row, choices)
-    task = Task.ask(question, answer, solution=solution, family=path.stem, metadata=rest)
+    pictures = _pictures(path, row, rest)
+    task = Task.ask(question, answer, solution=solution, family=path.stem, metadata=rest, pictures=pictures)
     return _Item(task, SPLITS.get(written))
 
 
@@ -121,6 +126,15 @@ def _text(path: Path, row: Row, field: str) -> str:
     if not text:
         refuse(path, row.line, f"{field} is empty", "fill it in or drop the row")
     return text
+
+
+def _pictures(path: Path, row: Row, rest: dict[str, Any]) -> tuple[Picture, ...]:
+    """The pictures that the row names, taken out of `rest`."""
+    named = [rest.pop(name) for name in PICTURE_FIELDS if rest.get(name)]
+    try:
+        return tuple(picture for value in named for picture in pictures_named(value, path.parent))
+    except BadInput as error:
+        refuse(path, row.line, error.problem, error.remedy)
 
 
 def _choices(path: Path, row: Row, value: Any) -> Any:
@@ -138,13 +152,25 @@ def _merged(items: list[_Item]) -> tuple[list[_Item], list[str]]:
     first: dict[str, _Item] = {}
     again = contradicting = 0
     for item in items:
-        kept = first.setdefault(normal(item.task.question), item)
+        kept = first.setdefault(normal(told(item.task)), item)
         again += kept is not item
         contradicting += kept is not item and normal(kept.task.answer) != normal(item.task.answer)
     notes = [f"{again} repeated questions were left out"] if again else []
     if contradicting:
         notes.append(f"{contradicting} of them had another answer than the first")
     return list(first.values()), notes
+
+
+def _by_picture(items: list[_Item], roots: list[int]) -> list[int]:
+    """The clusters, those about one picture as one."""
+    firsts: dict[str, int] = {}
+    whole = dict(zip(roots, roots, strict=True))
+    for item, root in zip(items, roots, strict=True):
+        for picture in item.task.pictures:
+            one, other = whole[firsts.setdefault(picture.sha, root)], whole[root]
+            if one != other:
+                whole = {known: one if last == other else last for known, last in whole.items()}
+    return [whole[root] for root in roots]
 
 
 def _near_note(roots: list[int]) -> list[str]:
@@ -155,7 +181,7 @@ def _near_note(roots: list[int]) -> list[str]:
 def _by_content(items: list[_Item], roots: list[int], seed: int) -> dict[Split, list[Task]]:
     names: dict[int, str] = {}
     for item, root in zip(items, roots, strict=True):
-        names[root] = min(names.get(root, "\U0010ffff"), normal(item.task.question))
+        names[root] = min(names.get(root, "\U0010ffff"), normal(told(item.task)))
     places = {root: seed_for("split", seed, name) / 2**63 for root, name in names.items()}
     split: dict[Split, list[Task]] = {name: [] for name in Split}
     order = sorted(zip(items, roots, strict=True), key=lambda pair: (places[pair[1]], pair[0].task.key))

@@ -22,7 +22,7 @@ from sharpen.core.seeds import random_for
 from sharpen.core.spec import Spec, dials
 from sharpen.core.task import SINGLE_TURN, Split, Task, TaskSet
 from sharpen.tasks.base import Problem
-from sharpen.tasks.duplicates import normal
+from sharpen.tasks.duplicates import normal, told
 from sharpen.tasks.files import load_file
 
 PACKAGE = "sharpen.tasks"
@@ -114,7 +114,8 @@ def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> T
             yield from islice(module.draw(stream[2], **options), most)
             return
         for place in range(most):
-            problem = generate(random_for("tasks", *stream, place), **options)
+            with plugins.mendable("task family", Path(rest.name)):
+                problem = generate(random_for("tasks", *stream, place), **options)
             match problem:
                 case Problem():
                     yield problem.as_task(family)
@@ -147,7 +148,7 @@ def _distinct(spec: Spec, draws: Iterable[Task], sizes: Sizes) -> list[Task]:
     """As many tasks with different questions as are wanted; BadInput if there are too few."""
     found: dict[str, Task] = {}
     for task in draws:
-        found.setdefault(normal(task.question), task)
+        found.setdefault(normal(told(task)), task)
         if len(found) == sizes.total:
             return list(found.values())
     raise BadInput(

@@ -23,7 +23,7 @@ from sharpen.report.page import asset
 from sharpen.ui import attempts, graphs
 from sharpen.ui.comparing import compare
 from sharpen.ui.control import Asked, Control
-from sharpen.ui.desk import Desk, charts, configured, steps
+from sharpen.ui.desk import Desk, Told, charts, configured, steps
 from sharpen.ui.guard import Guard
 from sharpen.ui.shelf import Card, Shelf, State, stamp_of
 
@@ -138,13 +138,13 @@ def _matches(card: Card, words: list[str]) -> bool:
 
 
 def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
-    def told(run: str) -> bytes:
+    def told(run: str) -> Told:
         folder = shelf.folder(run)
         return desk.run(folder).tell(partial(shelf.card, run), partial(control.resumed, folder))
 
     @app.get("/api/run")
     def one(run: Name) -> Response:
-        return Response(told(run), media_type="application/json")
+        return Response(told(run).body, media_type="application/json")
 
     @app.get("/api/run/events", response_class=EventSourceResponse)
     async def events(run: Name) -> AsyncIterator[ServerSentEvent]:
@@ -164,21 +164,20 @@ def _one_run(app: FastAPI, shelf: Shelf, desk: Desk, control: Control) -> None:
         return _json(steps(shelf.folder(run), before))
 
 
-async def _news(folder: Path, told: Callable[[], bytes]) -> AsyncIterator[ServerSentEvent]:
+async def _news(folder: Path, tell: Callable[[], Told]) -> AsyncIterator[ServerSentEvent]:
     """What is told of a run, again and again when it has changed; ends when the run is gone."""
-    last, seen, until = b"", None, 0.0
+    told, last, until = Told(b"", None), b"", 0.0
     while True:
-        stamp = stamp_of(folder)
-        if stamp != seen or monotonic() >= until:
-            seen, until = stamp, monotonic() + EVERY
+        if monotonic() >= until or stamp_of(folder) != told.stamp:
+            until = monotonic() + EVERY
             try:
-                now = await to_thread.run_sync(told)
+                told = await to_thread.run_sync(tell)
             except SharpenError as error:
                 yield ServerSentEvent(event="gone", raw_data=json.dumps(str(error)))
                 return
-            if now != last:
-                yield ServerSentEvent(raw_data=now.decode())
-                last = now
+            if told.body != last:
+                yield ServerSentEvent(raw_data=told.body.decode())
+                last = told.body
         await sleep(GLANCE)
 
 

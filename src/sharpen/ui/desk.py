@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -25,7 +26,7 @@ from sharpen.report.charts.spending import time_spent, usage, usage_by_round
 from sharpen.ui.control import Resumed
 from sharpen.ui.graphs import Graph, lineage_graph
 from sharpen.ui.pairing import Pairing
-from sharpen.ui.shelf import Card, State
+from sharpen.ui.shelf import Card, Stamp, State, stamp_of
 from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
 
 OPEN = 32
@@ -42,18 +43,30 @@ WARNINGS = 50
 """The newest warnings that are told."""
 
 
+class Told(NamedTuple):
+    """What the page is told of a run."""
+
+    body: bytes
+    """Facts as JSON."""
+    stamp: Stamp | None
+    """What the run's files were before they were read: when they are not, there is more to be told."""
+
+
 class Opened:
     """One run that somebody looks at."""
 
     def __init__(self, folder: Path) -> None:
         """Nothing is read yet."""
         self.folder = folder
-        self.watch = Watch(folder)
-        self.pairing = Pairing(self.watch.tail, self.watch.store)
         self._telling = threading.Lock()
         self._again = 0.0
-        self._told = b""
+        self._told = Told(b"", None)
         self._reading = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.watch = Watch(self.folder)
+        self.pairing = Pairing(self.watch.tail, self.watch.store)
         self._seen: Progress | None = None
         self._manifest: Manifest | None = None
         self._result: tuple[int, Result] | None = None
@@ -61,38 +74,41 @@ class Opened:
 
     def look(self) -> Progress:
         """What is known of the run; Damaged if it cannot be read."""
-        if self._seen is None:
-            self._seen = self.watch.progress(PATIENCE)
-        return self._seen
+        return self._seen or self._look_again()
+
+    def _look_again(self) -> Progress:
+        while (seen := self.watch.progress(PATIENCE)) is None:
+            self._begin()  # another journal has taken the place of the one that was read
+        self._seen = seen
+        return seen
 
     def settle(self, seconds: float) -> Progress:
         """What is known after its rounds have been read, if that takes no longer than so many seconds."""
-        self.look()
+        self._look_again()
         if self.result() is None:
             reading = threading.Thread(target=self._read_on, daemon=True)
             reading.start()
             reading.join(seconds)
-        self._seen = self.watch.progress(PATIENCE)
-        return self._seen
+        return self._look_again()
 
-    def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> bytes:
-        """The run's facts as JSON, hardly older than `FRESH`; Damaged if it cannot be read.
+    def tell(self, card: Callable[[], Card], resumed: Callable[[], Resumed]) -> Told:
+        """The run's facts, hardly older than `FRESH`; Damaged if it cannot be read.
 
         Who asks while they are being renewed for somebody else is told the old ones.
         """
-        if not self._telling.acquire(blocking=not self._told):
+        if not self._telling.acquire(blocking=not self._told.body):
             return self._told
         with ExitStack() as telling:
             telling.callback(self._telling.release)
             begin, worked = time.monotonic(), time.thread_time()
             if begin < self._again:
                 return self._told
-            shown = card()
+            stamp, shown = stamp_of(self.folder), card()
             if shown.state not in (State.EMPTY, State.UNREADABLE):
-                self._seen = self.watch.progress(PATIENCE)
+                self._look_again()
             if self._seen and (_behind(self._seen) or (self._seen.waiting and self.result() is None)):
                 threading.Thread(target=self._read_on, daemon=True).start()
-            self._told = encode(facts(self, shown, resumed()))
+            self._told = Told(encode(facts(self, shown, resumed())), stamp)
             worked = time.thread_time() - worked
             behind = self._seen is not None and _behind(self._seen)
             self._again = time.monotonic() + max(FRESH, worked if behind else SHARE * worked)
@@ -102,11 +118,12 @@ class Opened:
         """Take in what there is of the journal, at half a core, and then its rounds; one thread at a time."""
         if not self._reading.acquire(blocking=False):
             return
+        watch = self.watch
         try:
-            while _behind(self.watch.progress(PATIENCE)):
+            while (seen := watch.progress(PATIENCE)) and _behind(seen):
                 time.sleep(PATIENCE)
-            if self.result() is None:
-                self.watch.read_rounds()
+            if seen and self.result() is None:
+                watch.read_rounds()
         except SharpenError:
             return  # whoever asks for the run next is told why
         finally:
@@ -239,7 +256,7 @@ def charts(run: Opened) -> list[Chart]:
     seen, result, manifest = run.look(), run.result(), run.manifest()
     rounds = result.rounds if result else seen.rounds
     base = result.base_val if result else seen.base_val
-    whole = result is not None or not seen.waiting
+    whole = result is not None or (seen.whole and not seen.waiting)
     limits = manifest.spec.budget if manifest else Budget()
     found = [
         test_scores(result) if result else None,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.budget import Purpose, Usage
@@ -33,14 +36,18 @@ class _Noted:
     def __init__(self, after: int) -> None:
         self.after = after
         """Last row before the round."""
-        self.upto = after
+        self.last = after
+        self.upto = 0
+        """Last row that says something of the round before it is over; 0 if none does."""
         self.keys: list[str] = []
         self.chunks: dict[str, list[str]] = {"attempt": [], "judge": []}
-        self.gate = ""
+        self.gate: Mark | None = None
 
     def add(self, mark: Mark, chunked: str | None, gate: str | None) -> None:
-        self.upto = mark.seq
-        self.gate = mark.blob if gate else self.gate
+        self.last = mark.seq
+        self.gate = mark if gate else self.gate
+        # Chunks of attempts come by the thousand, and are read once all of them are there.
+        self.upto = self.upto if chunked and not self.gate else mark.seq
         keys = self.chunks[chunked] if chunked else self.keys
         if len(keys) <= MOST_CHUNKS:
             keys.append(mark.key)
@@ -60,13 +67,14 @@ class _Job(NamedTuple):
     keys: tuple[str, ...]
     tried: tuple[str, ...]
     """Empty before the round is over: its attempts are read once, not with every row that comes."""
-    gate: str
-    first: bool
-    """Whether no earlier round is known."""
+    gate: Mark | None
 
 
 class RoundReader:
-    """Remembers which rounds have something new; one thread may take notice while another one reads them."""
+    """Remembers which rounds have something new; one thread may take notice while another one reads them.
+
+    What is known once all is read follows from the rows alone, whenever there was a reading in between.
+    """
 
     def __init__(self, tail: Tail, store: ArtifactStore) -> None:
         """Nothing is read yet."""
@@ -74,17 +82,27 @@ class RoundReader:
         self._store = store
         self._changing = threading.Lock()
         self._noted: dict[int, _Noted] = {}
+        self._newest = -1
+        self._last = 0
+        self._first_gate: Mark | None = None
+        self._base_read = False
+        self._told: set[int] = set()
+        """Rounds of which there is something to be read, or was."""
         self._stale: set[int] = set()
         self._reading = 0
         self._known: dict[int, Round] = {}
         self._explored: dict[int, tuple[tuple[str, ...], Exploration | None]] = {}
-        self._last = 0
-        self._added: tuple[Round, ...] = ()
-        self._renewed = False
+        self._added: list[Round] = []
+        self._renewed: int | None = None
+        """The first round that has changed since they were added up."""
         self.base_val: Interval | None = None
         """Validation score of the policy that stood at the first gate, once that is read."""
+        self.base_problem = ""
+        """Why it cannot be read."""
         self.problems: dict[int, str] = {}
         """Rounds that cannot be read, and why."""
+        self.whole = True
+        """Whether no round has been left out for the sake of newer ones."""
 
     @property
     def waiting(self) -> int:
@@ -98,29 +116,58 @@ class RoundReader:
             return
         number = int(found[1])
         with self._changing:
-            if number not in self._noted:
-                self._stale.update(self._noted.keys() & {number - 1})  # which is over now
-                self._noted[number] = _Noted(self._last)
-            self._noted[number].add(mark, found[2], found[3])
+            if number > self._newest:
+                self._tell(self._newest)  # which is over now
+                self._newest = number
+            noted = self._noted.setdefault(number, _Noted(self._last))
+            noted.add(mark, found[2], found[3])
             self._last = mark.seq
-            self._stale.add(number)
+            if self._first_gate is None:
+                self._first_gate = noted.gate
+            if noted.upto == mark.seq or number < self._newest:
+                self._tell(number)
+
+    def _tell(self, number: int) -> None:
+        """There is something new of a round."""
+        if number not in self._noted:
+            return
+        self._stale.add(number)
+        self._told.add(number)
+        if len(self._told) > KEPT:
+            self._drop(min(self._told))
+
+    def _drop(self, oldest: int) -> None:
+        self._told.discard(oldest)
+        self._stale.discard(oldest)
+        del self._noted[oldest]
+        self._known.pop(oldest, None)
+        self._explored.pop(oldest, None)
+        self.problems.pop(oldest, None)
+        self._renewed, self.whole = 0, False
 
     def read(self) -> None:
         """Read what is new, the newest round first, until there is nothing more; one thread at a time."""
         while job := self._next():
+            self._read_base()
             try:
-                found = self._round(job)
-                self.problems.pop(job.number, None)
-            except SharpenError as error:
-                found, self.problems[job.number] = None, str(error)
-            self._done(job.number, found)
+                self._done(job.number, self._round(job), "")
+            except (SharpenError, ValidationError) as error:
+                self._done(job.number, None, str(error))
 
     def known(self) -> tuple[Round, ...]:
         """Rounds that have been read, in order, with the method's use up to and including each."""
         with self._changing:
-            if len(self._added) != len(self._known) or self._renewed:
-                self._added, self._renewed = tuple(_added_up(self._known)), False
-            return self._added
+            if self._renewed is not None:
+                del self._added[bisect_left(self._added, self._renewed, key=lambda item: item.round) :]
+                self._add_up(self._renewed)
+                self._renewed = None
+            return tuple(self._added)
+
+    def _add_up(self, begin: int) -> None:
+        total = self._added[-1].usage if self._added else Usage()
+        for number in sorted(at for at in self._known if at >= begin):
+            total = total + self._known[number].usage
+            self._added.append(self._known[number].model_copy(update={"usage": total}))
 
     def _next(self) -> _Job | None:
         with self._changing:
@@ -129,61 +176,67 @@ class RoundReader:
             number = max(self._stale)
             self._stale.discard(number)
             self._reading = 1
-            noted, over = self._noted[number], number < max(self._noted)
+            noted, over = self._noted[number], number < self._newest
             return _Job(
                 number=number,
                 after=noted.after,
-                upto=noted.upto,
+                upto=noted.last if over else noted.upto,
                 keys=tuple(noted.keys),
                 tried=noted.tried() if over or noted.gate else (),
                 gate=noted.gate,
-                first=number == min(self._noted),
             )
 
-    def _done(self, number: int, found: Round | None) -> None:
+    def _done(self, number: int, found: Round | None, problem: str) -> None:
         with self._changing:
             self._reading = 0
-            if found is not None:
-                self._known[number], self._renewed = found, True
-            if len(self._known) > KEPT:
-                self._stale = {at for at in self._stale if at > min(self._known)}
-                del self._known[min(self._known)]
+            if number not in self._told:  # newer ones have taken its place meanwhile
+                return
+            self._known.pop(number, None)
+            self.problems.pop(number, None)
+            if found is None:
+                self.problems[number] = problem
+            else:
+                self._known[number] = found
+            self._renewed = min(number, number if self._renewed is None else self._renewed)
+
+    def _read_base(self) -> None:
+        gate = self._first_gate
+        if gate is None or self._base_read:
+            return
+        self._base_read = True
+        try:
+            version = decode(GateReport, self._store.get(gate.blob)).incumbent
+            before = Steps(self._val_verdicts(version, gate.seq), self._store)
+            self.base_val = val_score(before, version)
+        except (SharpenError, ValidationError) as error:
+            self.base_problem = str(error)
 
     def _round(self, job: _Job) -> Round:
         """The round, with its own use of resources alone."""
         tried, explored = self._explored.get(job.number, ((), None))
-        fresh = job.tried if job.tried != tried else ()
+        known = job.tried == tried
+        fresh = () if known else job.tried
         entries = [row.entry for row in self._tail.named((*job.keys, *fresh))]
-        if job.gate:
-            entries += self._of_gate(decode(GateReport, self._store.get(job.gate)), first=job.first)
+        entries += self._of_gate(job.gate) if job.gate else ()
         found = next(iter(rounds_of(Steps(entries, self._store), None)), _empty(job.number))
-        if fresh:
-            self._explored[job.number] = job.tried, found.exploration
+        explored = explored if known else found.exploration
+        self._explored[job.number] = job.tried, explored
         sums = self._tail.sums(job.after, job.upto)
         used = sum((item.usage for item in sums if item.purpose is Purpose.METHOD), start=Usage())
-        return found.model_copy(update={"usage": used, "exploration": found.exploration or explored})
+        return found.model_copy(update={"usage": used, "exploration": explored})
 
-    def _of_gate(self, gate: GateReport, *, first: bool) -> list[Entry]:
+    def _of_gate(self, gate: Mark) -> list[Entry]:
         """Verdicts on validation tasks of the policy that stood after a gate."""
-        standing = gate.candidate if gate.adopted else gate.incumbent
-        if first:
-            before = list(self._val_verdicts(gate.incumbent))
-            self.base_val = val_score(Steps(before, self._store), gate.incumbent)
-        return list(self._val_verdicts(standing))
+        report = decode(GateReport, self._store.get(gate.blob))
+        standing = report.candidate if report.adopted else report.incumbent
+        return list(self._val_verdicts(standing, gate.seq))
 
-    def _val_verdicts(self, version: str) -> Iterator[Entry]:
+    def _val_verdicts(self, version: str, before: int) -> Iterator[Entry]:
         for number in count():
             row = self._tail.get(f"evaluate/val/{version}/judge/{number}")
-            if row is None:
+            if row is None or row.seq > before:
                 return
             yield row.entry
-
-
-def _added_up(known: Mapping[int, Round]) -> Iterator[Round]:
-    total = Usage()
-    for _, item in sorted(known.items()):
-        total = total + item.usage
-        yield item.model_copy(update={"usage": total})
 
 
 def _empty(number: int) -> Round:

@@ -6,7 +6,7 @@ import importlib
 import math
 import numbers
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -52,6 +52,13 @@ class Description(NamedTuple):
 
 
 @lru_cache(maxsize=32)
+def _judging(source: Source) -> Callable[..., Any]:
+    """The verifier's function with its options."""
+    function: Callable[..., Any] = getattr(module_of(source), source.function)
+    return partial(function, **dict(source.options)) if source.options else function
+
+
+@lru_cache(maxsize=32)
 def module_of(source: Source) -> ModuleType:
     """The loaded module; a user's file is loaded once per process and version."""
     if source.module.endswith(".py"):
@@ -61,8 +68,7 @@ def module_of(source: Source) -> ModuleType:
 
 def judge_one(call: Judgement) -> Verdict:
     """Judge one response or attempt; whatever the verifier returns becomes a verdict."""
-    function: Callable[..., Any] = getattr(module_of(call.source), call.source.function)
-    return as_verdict(function(*call.arguments, **dict(call.source.options)))
+    return as_verdict(_judging(call.source)(*call.arguments))
 
 
 def extract_one(call: Extraction) -> str | None:
@@ -84,9 +90,9 @@ def describe(source: Source) -> Description:
 def as_verdict(value: object) -> Verdict:
     """A verifier's return value as a verdict; anything but a verdict or a number in [0, 1] is an error."""
     match value:
-        case Scored(value=number) if not 0 <= number <= 1:
-            return _bad(value.value)
-        case Scored() | Rejected() | Error():
+        case Scored():
+            return value if 0 <= value.value <= 1 else _bad(value.value)
+        case Rejected() | Error():
             return value
         case numbers.Real() if 0 <= _size(value) <= 1:
             return Scored(value=_size(value))

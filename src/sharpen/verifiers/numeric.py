@@ -21,11 +21,20 @@ characters is no number.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sharpen.core.task import Task
-from sharpen.core.verdict import Verdict
+from sharpen.core.verdict import Scored, Verdict
 from sharpen.tasks.arithmetic import evaluate
-from sharpen.verifiers.answers import SEVERAL, Final, Number, final_answer, parse_number, undress
+from sharpen.verifiers.answers import (
+    REMEMBERED,
+    SEVERAL,
+    Final,
+    Number,
+    final_answer,
+    parse_number,
+    undress,
+)
 from sharpen.verifiers.base import (
     NEEDS_ONE_ANSWER,
     NO_ANSWER,
@@ -38,6 +47,7 @@ from sharpen.verifiers.base import (
 
 ISOLATION = Isolation.INLINE
 SENTENCE = re.compile(r"(?P<words>[^\d=<>~≈≠±%?:]{0,300}\b(?:is|are|equals|gives))\s+(?P<number>.{1,200})")
+DIGIT = re.compile(r"\d")
 EQUATION = re.compile(r".{0,2000}[\w)\]}\s?]\s*=\s*(?P<number>[^=]{1,200})")
 
 
@@ -52,7 +62,12 @@ def verify(response: str, task: Task) -> Verdict:
     found = _number(response, final)
     if found is None:
         return NEEDS_ONE_ANSWER if final.marked and SEVERAL.search(final.text[:500]) else NO_ANSWER
-    return RIGHT if _equal(found, wanted, task.question) else wrong(f"the answer read is {found}")
+    return RIGHT if _equal(found, wanted, task.question) else _misses(found)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _misses(found: Number) -> Scored:
+    return wrong(f"the answer read is {found}")
 
 
 def extract(response: str) -> str | None:
@@ -64,7 +79,7 @@ def extract(response: str) -> str | None:
 
 def _number(response: str, final: Final) -> Number | None:
     if final.marked:
-        return None if re.search(r"\d", final.rest) else parse_number(final.text)
+        return None if DIGIT.search(final.rest) else parse_number(final.text)
     return parse_number(final.text) or _sentence_end(final.text) or _equation_end(response)
 
 
@@ -90,7 +105,7 @@ def _is_false(equation: str, number: Number) -> bool:
 
 def _equal(found: Number, wanted: Number, question: str) -> bool:
     if found.percent == wanted.percent:
-        return found.value == wanted.value
+        return found is wanted or found.value == wanted.value
     if "%" in question or "percent" in question.lower():
         return found.value == wanted.value
     return found.value / (100 if found.percent else 1) == wanted.value / (100 if wanted.percent else 1)

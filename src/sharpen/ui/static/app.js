@@ -4,6 +4,7 @@ import { Refused, setToken, takeToken } from "./api.js";
 import { showAttempt } from "./attempt.js";
 import { showCompare } from "./compare.js";
 import { fill, h } from "./dom.js";
+import { ago } from "./format.js";
 import { showRun } from "./run.js";
 import { showRuns } from "./runs.js";
 
@@ -62,5 +63,6 @@ function switchTheme() {
 document.getElementById("theme").addEventListener("click", switchTheme);
 document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => { takeToken(); show(); });
+setInterval(() => main.querySelectorAll("[data-epoch]").forEach((each) => { each.textContent = ago(Number(each.dataset.epoch)); }), 5000);
 takeToken();
 show();

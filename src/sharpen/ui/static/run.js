@@ -3,8 +3,8 @@
 import { Refused, get, listen, post } from "./api.js";
 import { refused } from "./app.js";
 import { showAttempts } from "./attempts.js";
-import { facts, fill, foreign, h, say, table } from "./dom.js";
-import { ago, count, interval, number, seconds, stateWords, words } from "./format.js";
+import { facts, fill, foreign, h, patch, say, since, table } from "./dom.js";
+import { count, interval, number, seconds, stateWords, words } from "./format.js";
 import { Plots } from "./plots.js";
 import { runAddress } from "./runs.js";
 import { showLineage, showTrees } from "./trees.js";
@@ -95,7 +95,7 @@ function overview(name, body, signal) {
     if (!signal.aborted && latest !== known) redraw(latest);
   };
   let [latest, last] = [null, 0];
-  return (known) => { latest = known; fill(now, present(known)); fill(newest, newestSteps(name, known)); redraw(known); };
+  return (known) => { latest = known; patch(now, present(known)); patch(newest, newestSteps(name, known)); redraw(known); };
 }
 
 function newestSteps(name, known) {
@@ -105,14 +105,14 @@ function newestSteps(name, known) {
 function present(known) {
   const reading = known.added < known.rows || known.waiting > 1;
   return [
-    known.conclusion && h("p", { class: "lead" }, known.conclusion),
+    known.conclusion && h("p", { class: "lead", "data-key": "conclusion" }, known.conclusion),
     facts([
       ["recipe", known.card.recipe], ["task", known.card.task], ["model", known.card.model], ["seed", known.card.seed],
-      ["steps", count(known.rows)], ["rounds read", known.rounds || ""], ["last step", `${ago(known.card.changed)}`],
+      ["steps", count(known.rows)], ["rounds read", known.rounds || ""], ["last step", since(known.card.changed)],
       ["work", seconds(known.seconds)], ["in the model", known.seconds ? `${Math.round(100 * known.model_seconds / known.seconds)}%` : ""],
       ["test score after", interval(known.card.after)],
     ]),
-    reading && h("p", { class: "muted" }, `Reading the journal: ${count(known.added)} of ${count(known.rows)} steps, ${count(known.waiting)} rounds to go; sums are of what has been read.`),
+    reading && h("p", { class: "muted", "data-key": "reading" }, `Reading the journal: ${count(known.added)} of ${count(known.rows)} steps, ${count(known.waiting)} rounds to go; sums are of what has been read.`),
     warnings(known),
     budget(known),
   ];
@@ -120,8 +120,8 @@ function present(known) {
 
 function warnings({ warnings: found, unshown }) {
   if (!found.length) return null;
-  return h("div", { class: "warnings" }, h("h2", {}, "Warnings"),
-    h("ul", {}, found.slice().reverse().map(({ place, text }) => h("li", {}, h("code", {}, place), " ", foreign(text)))),
+  return h("div", { class: "warnings", "data-key": "warnings" }, h("h2", {}, "Warnings"),
+    h("ul", {}, found.slice().reverse().map(({ place, text }, at) => h("li", { "data-key": unshown + found.length - at }, h("code", {}, place), " ", foreign(text)))),
     unshown > 0 && h("p", { class: "muted" }, `and ${count(unshown)} more before them`));
 }
 
@@ -131,11 +131,11 @@ function budget({ limits, spent }) {
   const line = ([meter, limit]) => h("div", { class: "meter" }, h("label", { for: `meter-${meter}` }, words(meter)),
     h("progress", { id: `meter-${meter}`, max: limit, value: Math.min(limit, spent[meter] ?? 0) }),
     h("span", { class: "number" }, `${spent[meter] === null ? "unknown" : number(spent[meter])} of ${number(limit)}`));
-  return [h("h2", {}, "Budget"), bound.map(line)];
+  return h("div", { "data-key": "budget" }, h("h2", {}, "Budget"), bound.map(line));
 }
 
 function stepTable(steps) {
-  const row = (step) => h("tr", {}, h("td", { class: "number" }, count(step.seq)), h("th", { scope: "row" }, step.key), h("td", {}, step.purpose),
+  const row = (step) => h("tr", { "data-key": step.seq }, h("td", { class: "number" }, count(step.seq)), h("th", { scope: "row" }, step.key), h("td", {}, step.purpose),
     h("td", { class: "number" }, count(step.usage.sampled_tokens)), h("td", { class: "number" }, count(step.usage.trained_tokens)),
     h("td", { class: "number" }, seconds(step.seconds)));
   return table("Steps, the newest first", ["row", "step", "account", "sampled tokens", "trained tokens", "time"], steps.map(row));

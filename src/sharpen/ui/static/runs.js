@@ -2,8 +2,8 @@
 
 import { Refused, get, listen } from "./api.js";
 import { refused } from "./app.js";
-import { fill, h, table } from "./dom.js";
-import { ago, count, interval, stateWords, withoutFolders } from "./format.js";
+import { fill, h, patch, since, table } from "./dom.js";
+import { count, interval, stateWords, withoutFolders } from "./format.js";
 
 const STATES = ["running", "done", "budget", "unfinished", "empty", "unreadable"];
 const COLUMNS = ["", "state", "run", "recipe", "task", "model", "seed", "test score after", "gain", "steps", "changed"];
@@ -21,13 +21,11 @@ export async function showRuns(main, fields, signal) {
   const list = table("Runs", COLUMNS, []);
   const pages = h("nav", { class: "pages", "aria-label": "Pages of the list" });
   const compare = h("a", { class: "button" }, "Compare");
-  const view = { asked, found, body: list.querySelector("tbody"), rows: new Map(), pages, compare };
+  const view = { asked, found, body: list.querySelector("tbody"), pages, compare };
   fill(main, h("h1", { tabindex: -1 }, "Runs"), filters(asked), h("div", { class: "line" }, found, compare), list, pages);
   update(view, await get("runs", asked, signal));
   listen("runs/events", asked, signal, (page) => update(view, page),
     (text, error) => refused(error instanceof Refused ? error : new Error(text)));
-  const clock = setInterval(() => view.body.querySelectorAll("td[data-epoch]").forEach((cell) => { cell.textContent = ago(Number(cell.dataset.epoch)); }), 5000);
-  signal.addEventListener("abort", () => clearInterval(clock));
 }
 
 function filters(asked) {
@@ -47,45 +45,26 @@ function update(view, page) {
   view.found.textContent = page.total
     ? `${count(page.found)} of ${count(page.total)} runs; ${states.join(", ")}`
     : "There is no run here yet: `sharpen quickstart` makes two.";
-  const rows = page.items.map((card) => keyed(view, card));
-  if (rows.length !== view.body.rows.length || rows.some((row, at) => row !== view.body.rows[at])) {
-    const focused = document.activeElement;
-    view.body.replaceChildren(...rows);
-    if (view.body.contains(focused)) focused.focus();
-  }
+  patch(view.body, page.items.map((card) => row(view, card)));
   turnPages(view, page);
   offerCompare(view.compare);
 }
 
-// The row of a run; cells are made anew only when something changed, so that focus and ticks stay.
-function keyed(view, card) {
-  const said = JSON.stringify(card);
-  const known = view.rows.get(card.name);
-  if (known?.said === said) return known.row;
-  const row = known?.row ?? h("tr", { "data-run": card.name });
-  const old = row.contains(document.activeElement) ? document.activeElement.dataset.part : null;
-  fill(row, cells(view, card));
-  if (old) row.querySelector(`[data-part="${old}"]`)?.focus();
-  view.rows.set(card.name, { said, row });
-  return row;
-}
-
-function cells(view, card) {
+function row(view, card) {
   const tick = h("input", {
-    type: "checkbox", "data-part": "tick", "aria-label": `compare ${card.name}`, checked: ticked.has(card.name),
-    onchange: () => { (tick.checked ? ticked.add(card.name) : ticked.delete(card.name)); offerCompare(view.compare); },
+    type: "checkbox", "aria-label": `compare ${card.name}`, checked: ticked.has(card.name),
+    onchange: ({ target }) => { (target.checked ? ticked.add(card.name) : ticked.delete(card.name)); offerCompare(view.compare); },
   });
-  return [
+  return h("tr", { "data-key": card.name },
     h("td", {}, tick),
     h("td", { class: `state ${card.state}` }, stateWords(card)),
-    h("th", { scope: "row" }, h("a", { href: runAddress(card.name), "data-part": "link" }, card.name)),
+    h("th", { scope: "row" }, h("a", { href: runAddress(card.name) }, card.name)),
     ...[card.recipe, card.task, card.model].map((text) => h("td", { title: text }, withoutFolders(text))),
     h("td", { class: "number" }, card.state === "empty" || card.state === "unreadable" ? "" : card.seed),
     h("td", { class: "number" }, interval(card.after)),
     h("td", { class: "number" }, interval(card.delta, true)),
     h("td", { class: "number" }, card.rows ? count(card.rows) : card.problem),
-    h("td", { class: "number", "data-epoch": card.changed }, ago(card.changed)),
-  ];
+    h("td", { class: "number" }, since(card.changed)));
 }
 
 function turnPages({ asked, pages }, page) {
@@ -94,7 +73,7 @@ function turnPages({ asked, pages }, page) {
     return h("a", { class: "button", href: `#/${query.size ? `?${query}` : ""}` }, text);
   };
   const next = asked.begin + page.items.length;
-  fill(pages, asked.begin > 0 && to(Math.max(0, asked.begin - 100), "Newer"), next < page.found && to(next, "Older"));
+  patch(pages, asked.begin > 0 && to(Math.max(0, asked.begin - 100), "Newer"), next < page.found && to(next, "Older"));
 }
 
 function offerCompare(link) {
