@@ -103,7 +103,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], adv
     acts=WORDS,
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS_DEMO,
+    demo=GROUPS_DEMO.at(iterations=3),
     ablation={"labels": "shuffled"},
     claim="Rewards compared within groups of one's own answers raise held-out accuracy.",
 )
