@@ -44,6 +44,16 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...]
 
 
+class _Said(NamedTuple):
+    """What a row says; a task is made of it if no row before it asks the same."""
+
+    question: str
+    answer: str
+    solution: str | None
+    split: Split | None
+    metadata: Mapping[str, Any]
+
+
 class _Item(NamedTuple):
     task: Task
     split: Split | None
@@ -64,7 +74,8 @@ def load_file(
         _field("question_field", question_field, QUESTION_FIELDS, there, path),
         _field("answer_field", answer_field, ANSWER_FIELDS, there, path),
     )
-    items, notes = _merged([_item(path, row, fields) for row in rows])
+    said, notes = _merged([_said(path, row, fields) for row in rows])
+    items = _items(said, path.stem)
     roots = clusters([item.task.question for item in items])
     if all(item.split is None for item in items):
         split, more = _by_content(items, roots, seed), _near_note(roots)
@@ -94,7 +105,7 @@ def _field(option: str, given: str | None, usual: Sequence[str], there: list[str
     return found
 
 
-def _item(path: Path, row: Row, fields: _Fields) -> _Item:
+def _said(path: Path, row: Row, fields: _Fields) -> _Said:
     question = _text(path, row, fields.question)
     answer = _text(path, row, fields.answer)
     rest = {key: value for key, value in row.fields.items() if key not in fields}
@@ -109,8 +120,17 @@ def _item(path: Path, row: Row, fields: _Fields) -> _Item:
     choices = next((rest.pop(name) for name in CHOICE_FIELDS if rest.get(name)), None)
     if choices is not None:
         rest["choices"] = _choices(path, row, choices)
-    task = Task.ask(question, answer, solution=solution, family=path.stem, metadata=rest)
-    return _Item(task, SPLITS.get(written))
+    return _Said(question, answer, solution, SPLITS.get(written), rest)
+
+
+def _items(said: Sequence[_Said], family: str) -> list[_Item]:
+    return [
+        _Item(
+            Task.ask(one.question, one.answer, solution=one.solution, family=family, metadata=one.metadata),
+            one.split,
+        )
+        for one in said
+    ]
 
 
 def _text(path: Path, row: Row, field: str) -> str:
@@ -133,14 +153,14 @@ def _choices(path: Path, row: Row, value: Any) -> Any:
     return found
 
 
-def _merged(items: list[_Item]) -> tuple[list[_Item], list[str]]:
+def _merged(rows: Sequence[_Said]) -> tuple[list[_Said], list[str]]:
     """Every question once: the first of each, in the order of the file."""
-    first: dict[str, _Item] = {}
+    first: dict[str, _Said] = {}
     again = contradicting = 0
-    for item in items:
-        kept = first.setdefault(normal(item.task.question), item)
-        again += kept is not item
-        contradicting += kept is not item and normal(kept.task.answer) != normal(item.task.answer)
+    for said in rows:
+        kept = first.setdefault(normal(said.question), said)
+        again += kept is not said
+        contradicting += kept is not said and normal(kept.answer) != normal(said.answer)
     notes = [f"{again} repeated questions were left out"] if again else []
     if contradicting:
         notes.append(f"{contradicting} of them had another answer than the first")
