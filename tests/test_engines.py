@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sharpen.experiment.check_recipe import StopAfter, small_spec
 from sharpen.experiment.engines import Wanted, open_engine, open_engines, wanted_by
 from sharpen.experiment.spec import Request
 from sharpen.models.base import Model
+from sharpen.models.source import open_model
 
 
 class Far:
@@ -134,12 +136,22 @@ def test_engines_make_what_the_driver_makes(tmp_path: Path, monkeypatch: pytest.
     assert contents(tmp_path / "far") == contents(tmp_path / "near")
 
 
-def test_what_is_not_the_same_is_refused(tmp_path: Path) -> None:
-    def other(store: object) -> Any:
-        raise Unavailable("no weights here", remedy="copy them")
-
-    hand = Hand(other, (), copied)
-    assert hand.ready({}) == Refused("no weights here", "copy them")
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("code", "other", "code: .*'other'"),
+        ("fingerprint", "other", "model scripted:echo: .*'other'"),
+        ("device", "cuda", "gives an engine no GPU"),
+        ("model", "scripted:nobody", "nobody"),
+    ],
+)
+def test_what_is_not_the_same_is_refused(field: str, value: str, why: str) -> None:
+    request = Request(model="scripted:echo")
+    wanted = wanted_by(request, open_model(request.model))
+    assert Hand(open_engine, (wanted,), copied).ready({}) is None
+    refused = Hand(open_engine, (wanted.model_copy(update={field: value}),), copied).ready({})
+    assert refused is not None
+    assert re.search(why, refused.problem)
 
 
 def test_files_come_whole_or_not_at_all(tmp_path: Path) -> None:

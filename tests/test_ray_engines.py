@@ -19,14 +19,21 @@ from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.journal import read_rows
 from sharpen.executors.source import open_hands, open_pool
 
-MODEL = '''"""Answers slowly."""
+MODEL = '''"""Notes who answers, and stops at each gate that stands after so many answers."""
 import os, time
+from pathlib import Path
+
+HERE = Path({folder!r})
 
 def answer(prompt, seed):
-    time.sleep(0.03)
-    with open({noted!r}, "a") as notes:
+    with open(HERE / "noted", "a") as notes:
         notes.write(f"{{os.getpid()}}\\n")
+    while any(said() >= int(gate.suffix[1:]) for gate in HERE.glob("gate.*")):
+        time.sleep(0.02)
     return f"#### {{seed % 7}}"
+
+def said():
+    return (HERE / "noted").read_bytes().count(b"\\n")
 '''
 NODE = {"num_cpus": 2, "object_store_memory": 80 << 20}
 
@@ -60,24 +67,26 @@ def test_more_engines_than_there_is_room_for(cluster: Any) -> None:
 def test_nodes_and_drivers_may_die(cluster: Any, tmp_path: Path) -> None:
     recipe, noted = tmp_path / "nothing.py", tmp_path / "noted"
     recipe.write_text(RECIPE)
-    (tmp_path / "slow.py").write_text(MODEL.format(noted=str(noted)))
+    (tmp_path / "slow.py").write_text(MODEL.format(folder=str(tmp_path)))
     asked = {**ASKED, "model": f"scripted:{tmp_path / 'slow.py'}:answer", "train": 32, "chunk_rows": 2}
     engines = ("--executor", f"ray:{cluster.address}?engines=2")
-    near, far = tmp_path / "near", tmp_path / "far"
+    near, far, gates = tmp_path / "near", tmp_path / "far", [tmp_path / "gate.12", tmp_path / "gate.36"]
     assert started(recipe, near, asked).wait() == 0
-    total = rows(near)
     noted.unlink()
+    for gate in gates:
+        gate.touch()
     nodes = list(cluster.worker_nodes)
 
     driver = started(recipe, far, asked, *engines)
-    until(far, 6, driver)
+    until(noted, 12, driver)
     cluster.remove_node(nodes[0], allow_graceful=False)
-    until(far, 14, driver)
-    assert driver.poll() is None, "the run was to be killed on its way"
+    gates[0].unlink()
+    until(noted, 36, driver)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    assert rows(far) < total
+    gates[1].unlink()
     cluster.add_node(**NODE)
+    assert 0 < rows(far) < rows(near)
     assert started(recipe, far, asked, *engines).wait() == 0
 
     assert contents(far) == contents(near)
@@ -99,9 +108,10 @@ def started(recipe: Path, out: Path, asked: dict[str, Any], *more: str) -> subpr
 
 
 def rows(folder: Path) -> int:
-    return len(list(read_rows(folder))) if (folder / "journal.sqlite").is_file() else 0
+    return len(list(read_rows(folder)))
 
 
-def until(folder: Path, wanted: int, driver: subprocess.Popen[bytes]) -> None:
-    while rows(folder) < wanted and driver.poll() is None:
+def until(noted: Path, wanted: int, driver: subprocess.Popen[bytes]) -> None:
+    while not noted.exists() or noted.read_bytes().count(b"\n") < wanted:
+        assert driver.poll() is None, "the run was to be stopped on its way"
         time.sleep(0.02)

@@ -351,6 +351,6 @@ def test_a_launch_that_fails_is_our_error(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_doctor_knows() -> None:
     from sharpen.experiment import doctor
 
-    findings = [*doctor._walls(), doctor._tried("sandbox", doctor._sandbox)]
+    findings = [*doctor._machine(), *doctor._walls(), doctor._tried("sandbox", doctor._sandbox)]
     assert {finding.state for finding in findings} == {doctor.State.OK}
     assert "held" in findings[-1].detail

@@ -42,7 +42,7 @@ from sharpen.models.base import Completion, Prompt
 from sharpen.models.calls import MOST_CALLS, opening, read_calls
 from sharpen.models.dialogue import text_tool
 from sharpen.models.hf import HFModel
-from sharpen.models.hf_decode import Drawn
+from sharpen.models.hf_rows import Drawn
 from sharpen.models.source import open_model
 from sharpen.serve.app import parsed
 from sharpen.serve.schemas import Form

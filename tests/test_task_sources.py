@@ -153,6 +153,21 @@ def test_files_without_a_generator_and_empty_splits_are_refused(tmp_path: Path, 
         load_tasks(str(family), answer_field="x")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ndef generate(rng:\n", "line 2 raises SyntaxError"),
+        ("import random\nraise ValueError('mine')\n", "line 2 raises ValueError: mine"),
+        ("def generate(rng):\n    return 1 / 0\n", "line 2 raises ZeroDivisionError"),
+        ("def generate(rng):\n    import json\n    json.loads('no')\n", "line 3 raises JSONDecodeError"),
+    ],
+)
+def test_a_file_that_raises_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(BadInput, match=said):
+        load_tasks(str(tmp_path / "mine.py"))
+
+
 @pytest.mark.parametrize("name", sorted(family_names()))
 def test_every_family_passes_its_check(name: str, pool: JudgePool) -> None:
     report = check_task(name, open_verifier=partial(open_verifier, pool=pool), prove=prove_on)

@@ -47,7 +47,7 @@ WORK = {
     ],
     "mcts_dpo": [
         *("--train", "16", "--val", "4", "--test", "8", "--control-samples", "2", "--chunk-rows", "8"),
-        *("--iterations", "2", "--prompts", "8", "--K", "4", "--depth", "3", "--threads", "1"),
+        *("--iterations", "2", "--prompts", "8", "--k", "4", "--depth", "3", "--threads", "1"),
     ],
 }
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}

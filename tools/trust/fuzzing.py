@@ -35,13 +35,20 @@ from sharpen.environments.tools import parse as parse_move
 from sharpen.experiment.manifest import Manifest
 from sharpen.experiment.spec import RunSpec
 from sharpen.judges.asking import FIELD, final_field, quoted
+from sharpen.learners.skill_writer import Case, Rewrite
+from sharpen.learners.skill_writer import parsed as written_skill
 from sharpen.models.hf_file import read_checked
+from sharpen.models.http_wire import parsed
+from sharpen.models.openai import _ChatAnswer
+from sharpen.models.replies import Reply
 from sharpen.monitors.leaks import Questions, texts_in
 from sharpen.sandbox.calling import _read as sandbox_answer
+from sharpen.serve.wire import ChatRequest
 from sharpen.stores.memory import Item, Memory, markdown
 from sharpen.stores.pipelines import Pipeline, Rule, Unusable, answer, parse_pipeline
 from sharpen.stores.programs import Refused, parse_reply, starter_program
 from sharpen.stores.skills import Library, starters
+from sharpen.tasks.code_blocks import python_blocks
 from sharpen.tasks.duplicates import clusters
 from sharpen.tasks.files import load_file
 from sharpen.verifiers import choice, countdown, exact, math, numeric, regex, strict
@@ -91,6 +98,22 @@ NASTY = (
         ",",
     ),
 )
+PUMPS = (
+    " ",
+    "\t",
+    "\n",
+    " \n",
+    ": ",
+    "= ",
+    "is ",
+    "0",
+    "```python\n",
+    "---\n",
+    "<think> ",
+    "\\boxed{",
+    "{",
+    "a,b\n",
+)
 LETTERS = string.ascii_letters + string.digits + " \n.,:=+-*/%$#{}[]()<>\\\"'"
 
 
@@ -137,7 +160,8 @@ def mutated(rng: Random, corpus: Sequence[str]) -> str:
             case 1:
                 text = text[:end] + text[start:]
             case 2:
-                text = text[:start] + rng.choice(NASTY) + text[start:]
+                hostile = rng.choice(NASTY) if rng.random() < 0.5 else pump(rng, text[start:end])
+                text = text[:start] + hostile + text[start:]
             case 3:
                 other = rng.choice(corpus)
                 text = text[:start] + other[rng.randint(0, len(other)) :]
@@ -155,6 +179,12 @@ def mutated(rng: Random, corpus: Sequence[str]) -> str:
                 text = rng.choice((text.upper(), text[::-1], text.strip(), text + "\n" * rng.randint(1, 99)))
         text = text[:100_000]
     return text
+
+
+def pump(rng: Random, text: str) -> str:
+    """A few characters very often: what makes a reader that goes back and forth take forever."""
+    piece = rng.choice((text[:12], text[-3:], rng.choice(PUMPS), rng.choice(LETTERS)))
+    return piece * (rng.choice((1_000, 10_000, 50_000)) // max(1, len(piece)))
 
 
 def trouble(parser: Parser, text: str) -> str | None:
@@ -225,6 +255,30 @@ def _programs() -> Parser:
     return Parser(parse_reply, texts, (Refused,))
 
 
+def _new_skill(text: str) -> object:
+    failed = Case(question="What is 3 and 4?", right="7")
+    return written_skill(text, starters(), Rewrite(skill=None, failures=(failed,)))
+
+
+def _endpoint(text: str) -> Reply:
+    """What a chat endpoint sent, as a run keeps it."""
+    answer = parsed(_raw(text), _ChatAnswer)
+    choice, usage = answer.choices[0], answer.usage
+    given = choice.logprobs.content if choice.logprobs else None
+    return Reply(
+        text=choice.message.content or "",
+        prompt_tokens=usage.prompt_tokens,
+        tokens=usage.completion_tokens,
+        logprobs=tuple(token.logprob for token in given) if given else None,
+        calls=choice.message.calls,
+    )
+
+
+def _request(text: str) -> object:
+    asked = ChatRequest.model_validate(json.loads(text))
+    return Task(messages=tuple(said.message() for said in asked.messages), answer="").key
+
+
 def _pipeline(text: str) -> object:
     pipeline = parse_pipeline(_raw(text))
     return [answer(pipeline, question) for question in (text[:200], *QUESTIONS)]
@@ -261,6 +315,42 @@ MEMORY = encode(
     Memory(items=(Item(text="Add the tens first."), Item(text="Look twice.", cue="sum")))
 ).decode()
 MANIFEST = encode(Manifest(spec=RunSpec(recipe="star", task="chain"), identity={"seed": 0})).decode()
+BLOCKS_OF_CODE = (
+    "```python\nprint(1)\n```",
+    "So:\n```\nx = 1\n```\n  ```py\ny\n  ```\n",
+    "```js\n1\n```",
+    "````",
+)
+NEW_SKILL = (
+    "```markdown\n---\nname: add-two\ndescription: Adds.\n---\nAdd.\n```\n"
+    "```python\ndef solve(question: str) -> str:\n    return '7'\n```\n"
+)
+SENT = json.dumps(
+    {
+        "choices": [
+            {
+                "message": {
+                    "content": "Yes.",
+                    "tool_calls": [{"id": "a", "function": {"name": "python", "arguments": '{"code": "1"}'}}],
+                },
+                "finish_reason": "stop",
+                "logprobs": {"content": [{"logprob": -0.5}]},
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+    }
+)
+ASKED = json.dumps(
+    {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "1+1?"},
+            {"role": "user", "content": [{"type": "text", "text": "x"}]},
+        ],
+        "temperature": 0.5,
+        "stop": ["\n"],
+    }
+)
 QUESTIONS = ("What is 3 and 4?", "", "Sort: b a c", "\u0664 9 " * 50)
 POLYNOMIALS = ("x^2-1", r"2\sqrt{3}x+\pi", r"\frac{x}{2}+(x-1)*(x+1)", "-x^{9}+5xy", "3/4")
 HELD_OUT = [
@@ -271,6 +361,15 @@ HELD_OUT = [
 def _ends_in_verdict(text: str, result: Any) -> bool:
     last = text.strip().rpartition("\n")[2].casefold()
     return result is None or (last.startswith(f"{FIELD}:".casefold()) and last.strip().endswith(result))
+
+
+def _stands_in(text: str, blocks: Any) -> bool:
+    return sum(map(len, blocks)) <= len(text) and all(block in text for block in blocks[:3])
+
+
+def _kept(text: str, reply: Any) -> bool:
+    """Whether a reply is read back from what is stored of it."""
+    return bool(decode(Reply, encode(reply)) == reply)
 
 
 @cache
@@ -297,6 +396,10 @@ def parsers() -> Mapping[str, Parser]:
             quoted, REPLIES, (), lambda text, shown: all(line[:2] == "> " for line in shown.split("\n"))
         ),
         "tool calls": Parser(parse_move, MOVES),
+        "code blocks": Parser(python_blocks, BLOCKS_OF_CODE, (), _stands_in),
+        "replies that write skills": Parser(_new_skill, [NEW_SKILL]),
+        "replies of endpoints": Parser(_endpoint, [SENT], (ValueError,), _kept),
+        "requests to a server": Parser(_request, [ASKED], (ValueError, RecursionError)),
         "edits of programs": _programs(),
         "skills": _skills(".md"),
         "code of skills": _skills(".py"),
@@ -307,8 +410,12 @@ def parsers() -> Mapping[str, Parser]:
         "journal rows": Parser(_journal, [ENTRY], (Damaged,)),
         "journal times": Parser(_journal_times, [WALL, f"{WALL}#0123456789abcdef"], (Damaged,)),
         "manifests": Parser(lambda text: decode(Manifest, _raw(text)), [MANIFEST], (ValidationError,)),
-        "JSONL tasks": Parser(_file(".jsonl", partial(load_file, seed=0)), [ROWS], (BadInput,)),
-        "CSV tasks": Parser(_file(".csv", partial(load_file, seed=0)), [COLUMNS], (BadInput,)),
+        "JSONL tasks": Parser(
+            _file(".jsonl", partial(load_file, seed=0)), [ROWS], (BadInput,), longest=20_000
+        ),
+        "CSV tasks": Parser(
+            _file(".csv", partial(load_file, seed=0)), [COLUMNS], (BadInput,), longest=20_000
+        ),
         "safetensors files": Parser(_file(".safetensors", read_checked), [TENSORS], (Damaged,)),
         "specs": Parser(
             partial(Spec.parse, kind="task"), ["chain?level=3&a=%26", "rg:gcd?x=[1,2]"], (BadInput,)
@@ -389,10 +496,14 @@ def work(unit: str) -> dict[str, JsonValue]:
 
 def table(rows: Mapping[str, Mapping[str, JsonValue]]) -> list[str]:
     """Inputs and troubles by parser, in Markdown."""
-    lines = ["| reads | inputs | crashes, hangs, slow ones, wrong acceptances |", "|---|---|---|"]
+    lines = [
+        "| reads | characters at most | inputs | crashes, hangs, slow ones, wrong acceptances |",
+        "|---|---|---|---|",
+    ]
     for name in [*parsers(), "oracle"]:
         some = [row for unit, row in rows.items() if unit.rpartition(" #")[0] == name]
         inputs, troubles = (sum(int(str(row[key])) for row in some) for key in ("inputs", "troubles"))
         shown = "numbers against exact rationals" if name == "oracle" else name
-        lines += [f"| {shown} | {inputs:,} | {troubles} |"] if some else []
+        longest = "" if name == "oracle" else f"{parsers()[name].longest:,}"
+        lines += [f"| {shown} | {longest} | {inputs:,} | {troubles} |"] if some else []
     return lines

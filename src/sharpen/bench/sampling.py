@@ -62,8 +62,8 @@ def drawn(model: HFModel, case: Case) -> list[Sequence[int]]:
     if not case.even:
         found = model.sample(case.prompts, case.decoding)
         return [sample.token_ids for completions in found for sample in completions.samples]
-    from sharpen.models.hf_decode import Limits as Ends
-    from sharpen.models.hf_decode import Share
+    from sharpen.models.hf_rows import Limits as Ends
+    from sharpen.models.hf_rows import Share
     from sharpen.models.hf_text import StopWatch
 
     shares = [Share(model.encode(prompt.text), prompt.seeds) for prompt in case.prompts]

@@ -12,11 +12,13 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from sharpen.core.errors import BadInput
+from sharpen.core.errors import BadInput, SharpenError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -72,5 +74,30 @@ def _load_file(path: Path, kind: str) -> ModuleType:
         raise BadInput(kind, str(path), "is not a Python file", remedy="give a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with mendable(kind, path):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def mendable(kind: str, path: Path) -> Iterator[None]:
+    """What a file of the user's raises is theirs to mend: BadInput with its line, no traceback."""
+    try:
+        yield
+    except SharpenError:
+        raise
+    except Exception as error:
+        line = _line_of(error, path)
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
+        where = f"line {line}" if line else "it"
+        problem = f"{where} raises {type(error).__name__}: {what}"
+        raise BadInput(kind, str(path), problem, remedy="mend the file") from error
+
+
+def _line_of(error: Exception, path: Path) -> int | None:
+    """The line of the file that led to an error; the innermost, as a file may call itself."""
+    file = str(path.resolve())
+    if isinstance(error, SyntaxError) and error.filename and str(Path(error.filename).resolve()) == file:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((at.lineno for at in reversed(frames) if str(Path(at.filename).resolve()) == file), None)

@@ -82,4 +82,6 @@ def _convert(field: str, text: str, kind: typing.Any) -> typing.Any:
 
 
 def _name(kind: typing.Any) -> str:
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
     return getattr(kind, "__name__", None) or str(kind).replace("typing.", "")

@@ -9,6 +9,7 @@ equal data give equal numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import comb, exp, fsum, isfinite, log, log1p, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 _RESAMPLES = 9_999
 _CROSSED_RESAMPLES = 2_000
+_REMEMBERED = 16_384
 _CELLS_AT_ONCE = 2_000_000
 """Resampled values held in memory at a time (16 MB)."""
 
@@ -258,6 +260,7 @@ def _bootstrap(values: Sequence[float], level: float) -> Interval:
     return Interval(mean=mean, low=min(low, mean), high=max(high, mean), n=n, level=level)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _sign_test(wins: int, losses: int) -> _P:
     """McNemar's exact test: among the tasks that changed, either way is as likely."""
     if wins + losses == 0:

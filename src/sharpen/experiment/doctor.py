@@ -48,6 +48,7 @@ def examine() -> tuple[Finding, ...]:
     """All findings: machine, disk, optional packages, worker processes, sandbox, models."""
     return (
         *_machine(),
+        _kernels(),
         _disk(),
         *(_package(name, remedy) for name, remedy in _OPTIONAL.items()),
         _tried("workers", _workers),
@@ -61,9 +62,30 @@ def examine() -> tuple[Finding, ...]:
 def _machine() -> tuple[Finding, ...]:
     from sharpen.models.probe import machine_profile
 
-    return tuple(
-        Finding(what=name.replace("_", " "), state=State.OK, detail=str(value))
-        for name, value in machine_profile().model_dump(mode="json").items()
+    machine = machine_profile()
+    speeds = (f"{one.gflops:.1f} ({one.threads} x {one.dtype})" for one in machine.speeds)
+    told = {
+        "cpu": f"{machine.cpu}, {machine.cores} cores, {' '.join(machine.features) or 'no wide vectors'}",
+        "memory": f"{machine.memory_gib:.1f} GiB",
+        "gpu": machine.gpu or "none",
+        "torch": machine.torch,
+        "compute": f"{machine.threads} thread(s), {machine.dtype}",
+        "speeds": f"{', '.join(speeds)} GFLOP/s when it was measured",
+    }
+    return tuple(Finding(what=what, state=State.OK, detail=detail) for what, detail in told.items())
+
+
+def _kernels() -> Finding:
+    from sharpen.models.hf_kernels import kernels
+
+    there = kernels() is not None
+    return Finding(
+        what="kernels",
+        state=State.OK if there else State.MISSING,
+        detail="compiled for this processor"
+        if there
+        else "not compiled: small models sample more slowly on one thread of a CPU",
+        remedy="" if there else "install a C compiler (cc, gcc or clang)",
     )
 
 

@@ -32,6 +32,8 @@ from sharpen.models.base import Model
 from sharpen.models.loading import WEIGHTS_FILE
 from sharpen.models.source import open_model, priced
 
+_GPU = "cuda"
+
 
 class Wanted(Record):
     """The model that engines open, and what must be the same there as here."""
@@ -40,6 +42,8 @@ class Wanted(Record):
     threads: int | None
     dtype: str | None
     fingerprint: str
+    device: str
+    """Kind of device that it computes on here; empty for a model that does not compute."""
     code: str
     versions: Mapping[str, str]
 
@@ -96,6 +100,13 @@ def open_engine(store: ArtifactStore, wanted: Wanted) -> Engine:
     _same({name: (value, there[name]) for name, value in here.items()})
     model = open_model(wanted.model, threads=wanted.threads, dtype=wanted.dtype)
     _same({f"model {wanted.model}": (model.fingerprint, wanted.fingerprint)})
+    if wanted.device == _GPU != _device(model):
+        raise BadInput(
+            "gpus",
+            0,
+            f"node {platform.node()} gives an engine no GPU, and the driver has one",
+            remedy="gpus=1",
+        )
     return Engine(Cast(Stage(Models(model, wanted.threads), store, Stopwatch())))
 
 
@@ -162,6 +173,10 @@ def _needed(part: Artifact) -> Collection[str]:
     return (weights,) if weights else part.files.values()
 
 
+def _device(model: Model) -> str:
+    return str(getattr(getattr(model, "module", None), "device", "")).partition(":")[0]
+
+
 def wanted_by(request: Request, model: Model) -> Wanted:
     """What engines must have to stand for the model as it was opened here."""
     return Wanted(
@@ -169,6 +184,7 @@ def wanted_by(request: Request, model: Model) -> Wanted:
         threads=getattr(model, "threads", None),
         dtype=getattr(model, "dtype", None),
         fingerprint=model.fingerprint,
+        device=_device(model),
         code=code_fingerprint(),
         versions=versions(),
     )

@@ -98,9 +98,9 @@ def check_words(words: Sequence[str]) -> None:
 def final_field(reply: str, words: Sequence[str]) -> str | None:
     """The word in the last line of a reply, `Verdict: word`; None if it is anything else."""
     last = reply.strip().rpartition("\n")[2]
-    found = re.fullmatch(rf"{FIELD}:[ \t]*(.{{1,80}}?)[ \t]*", last)
-    said = found[1].casefold() if found else ""
-    return next((word for word in words if word.casefold() == said), None)
+    field, _, said = last.partition(":")
+    plain = said.strip(" \t").casefold() if field == FIELD else ""
+    return next((word for word in words if word.casefold() == plain), None)
 
 
 def quoted(text: str) -> str:

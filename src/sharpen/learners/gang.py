@@ -70,10 +70,14 @@ def train_together(
     BadInput for moments that are to be kept, or for settings of a file of one's own; SharpenError with the
     last words of a process that failed.
     """
+    import torch
+
     order = _order(model, settings, batch, start_weights, seed, scratch, output)
     output.mkdir(parents=True, exist_ok=True)
     device = model.module.device
-    model.module.to("cpu")  # its place is needed
+    # The first process needs the place; torch would keep it for this one otherwise.
+    model.module.to("cpu")
+    torch.cuda.empty_cache()
     try:
         with tempfile.TemporaryDirectory(prefix="sharpen-gang-") as folder:
             report = _watched(Path(folder), order, progress, should_stop)

@@ -24,7 +24,7 @@ from sharpen.models.base import Model, Prompt
 from sharpen.models.loading import render_messages
 from sharpen.stores.skills import CODE, MAX_FILE, TEXT, Library, Skill, read_library
 
-FENCE = re.compile(r"```(?P<kind>markdown|md|python|py)[ \t]*\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```(?P<kind>markdown|md|python|py)[ \t]*\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE)
 STOP_WORDS = frozenset(["the", "and", "for", "are", "was", "this", "that", "these", "those", "with", "you"])
 DESCRIBED = 30
 """Words of a description made from questions."""

@@ -17,17 +17,17 @@ from sharpen.models.base import Capability
 from sharpen.models.client_wire import Client, ClientWire
 from sharpen.models.dialogue import spoken
 from sharpen.models.endpoint import Address, Endpoint, Request, able, cut_off
-from sharpen.models.replies import Reply
+from sharpen.models.replies import Count, Reply
 
 OFFICIAL = "https://api.anthropic.com"
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
 
 
 class _Usage(BaseModel):
-    input_tokens: int = 0
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens: int = 0
+    input_tokens: Count = 0
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    output_tokens: Count = 0
 
 
 class _Block(BaseModel):

@@ -16,11 +16,11 @@ from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
 from sharpen.models.calls import opening, read_calls
 from sharpen.models.hf_chat import Chat
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Share
 from sharpen.models.hf_folder import Fingerprint, check_folder
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_int8 import Int8Sampler
 from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Share
 from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_text import StopWatch, Text, cut
 from sharpen.models.hf_weights import Weights

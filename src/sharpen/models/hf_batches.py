@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from sharpen.models.hf_decode import Share
+from sharpen.models.hf_rows import Share
 
 CACHE_BYTES = 1 << 30
 GPU_SHARE = 0.3
@@ -21,14 +21,16 @@ class Group(NamedTuple):
     shares: tuple[Share, ...]
 
 
-def groups(wanted: Sequence[Share], rows_that_fit: Callable[[int], int]) -> Iterator[Group]:
-    """Split prompts with their seeds into groups, shortest first; one prompt's seeds may span groups.
+def groups(
+    wanted: Sequence[Share], rows_that_fit: Callable[[int], int], *, longest_first: bool = False
+) -> Iterator[Group]:
+    """Split prompts with their seeds into groups, by length; one prompt's seeds may span groups.
 
     `rows_that_fit` gives the most rows for a prompt of so many tokens.
     """
     pending: list[tuple[int, Share]] = []
-    rows = 0
-    for index in sorted(range(len(wanted)), key=lambda i: (len(wanted[i].ids), i)):
+    rows, sign = 0, -1 if longest_first else 1
+    for index in sorted(range(len(wanted)), key=lambda i: (sign * len(wanted[i].ids), i)):
         ids, seeds = wanted[index]
         most = rows_that_fit(len(ids))
         while seeds:

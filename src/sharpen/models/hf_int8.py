@@ -20,9 +20,9 @@ from transformers import PreTrainedModel
 
 from sharpen.core.policy import Decoding
 from sharpen.core.records import Record
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Share
 from sharpen.models.hf_head import Head, score
 from sharpen.models.hf_linear import Int8Linear
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Share
 from sharpen.models.hf_sampler import Sampler
 from sharpen.models.hf_text import StopWatch, Text
 from sharpen.models.hf_weights import ADAPTER_NAME, Weights

@@ -22,7 +22,7 @@ COMPILERS = ("cc", "gcc", "clang")
 OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 SECONDS = 60
 LANES = 8
-"""Widths are multiples of so many numbers; heads' widths of twice as many."""
+"""Widths are multiples of so many numbers."""
 BLOCK = 128
 """Tokens of a vocabulary that are summed up together."""
 

@@ -23,7 +23,7 @@ from sharpen.models.sampling import Draw
 def native(module: PreTrainedModel) -> Native | None:
     """The kernels for a decoder, where they are of use to it."""
     width = getattr(module.base_model.layers[0].self_attn, "head_dim", 1)
-    library = kernels_for(next(module.parameters())) if width % (2 * LANES) == 0 else None
+    library = kernels_for(next(module.parameters())) if width % LANES == 0 else None
     return Native(library) if library else None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sharpen.models.hf_cache import growing_cache
-from sharpen.models.hf_decode import Share
+from sharpen.models.hf_rows import Share
 
 
 class PlainSeats:

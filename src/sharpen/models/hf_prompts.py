@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -11,9 +11,13 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from sharpen.models.hf_cache import growing_cache
+from sharpen.models.hf_kept import Kept
 
 WORTH = 8
 """Tokens that prompts must have in common for them to be read apart."""
+
+AHEAD = 1024
+"""Tokens up to which prompts of rows that wait are read with those of rows that begin."""
 
 States = list[tuple[Tensor, Tensor]]
 """Keys and values of every layer, [prompts, heads, tokens, width] each."""
@@ -72,3 +76,63 @@ class Reader:
         output = self.module.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
         hidden: Tensor = output.last_hidden_state
         return hidden
+
+
+class Prompts:
+    """Those that were read and are kept."""
+
+    def __init__(self, reader: Reader, *, lean: bool) -> None:
+        """lean: whether none may be kept that no row has."""
+        self.reader, self.lean = reader, lean
+        self.numbers: list[int] = []
+        """Which they are, in their places."""
+        self.coming: Sequence[int] = ()
+        """The prompts of rows that wait."""
+        self.logits = torch.empty(0)
+        """Of the tokens after them, [prompts, vocabulary]."""
+        self.lengths = torch.zeros(0, dtype=torch.long)
+        """[prompts]"""
+
+    def unread(self, number: int) -> int:
+        """How many tokens of a prompt are still to be read."""
+        return len(self.reader.prompts[number]) - len(self.reader.start)
+
+    def places(self, numbers: Sequence[int]) -> Tensor:
+        """Where these prompts stand: [numbers]."""
+        known = {number: place for place, number in enumerate(self.numbers)}
+        return torch.tensor(
+            [known[number] for number in numbers], dtype=torch.long, device=self.reader.module.device
+        )
+
+    def kept_for(self, rows: Sequence[int], layers: list[Kept]) -> list[Kept]:
+        """Layers that keep the prompts of all rows: what is new is read; others are forgotten now or then."""
+        wanted, kept = set(rows), set(self.numbers)
+        if wanted <= kept and (len(wanted) == len(kept) or not self.lean):
+            return layers
+        unread = sorted(wanted - kept)
+        if unread and not self.lean:
+            unread += self._ahead(wanted | kept, sum(map(self.unread, unread)))
+            wanted.update(self.coming)
+        places = self.places([number for number in self.numbers if number in wanted])
+        read = self.reader.read(unread) if unread else None
+        self.numbers = [self.numbers[place] for place in places.tolist()] + unread
+        lengths = [len(self.reader.prompts[number]) for number in self.numbers]
+        self.lengths = torch.tensor(lengths, device=places.device)
+        if read is not None and not layers:
+            self.logits = read.logits
+            return [Kept(*states) for states in read.states]
+        for number, layer in enumerate(layers):
+            layer.keep_prompts(places, read and read.states[number])
+        self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
+        return layers
+
+    def _ahead(self, known: Set[int], tokens: int) -> list[int]:
+        """Prompts that come next, as many as are read in one go beside so many tokens."""
+        ahead: dict[int, None] = {}
+        for number in self.coming:
+            if number not in known and number not in ahead:
+                tokens += self.unread(number)
+                if tokens > AHEAD:
+                    break
+                ahead[number] = None
+        return list(ahead)

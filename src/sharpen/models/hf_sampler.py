@@ -13,9 +13,10 @@ from transformers import DynamicCache, PreTrainedModel
 from sharpen.core.policy import Decoding
 from sharpen.models.hf_batches import groups, rows_that_fit
 from sharpen.models.hf_cache import is_full
-from sharpen.models.hf_decode import Drawn, Hear, Limits, Rows, Seats, Share, decode_rows
+from sharpen.models.hf_decode import Seats, decode_rows
 from sharpen.models.hf_parts import Eager, Parts
 from sharpen.models.hf_plain import PlainSeats
+from sharpen.models.hf_rows import Drawn, Hear, Limits, Rows, Share
 from sharpen.models.hf_seats import ShortSeats
 from sharpen.models.hf_step import Stepper
 from sharpen.models.hf_text import StopWatch
@@ -64,7 +65,9 @@ class Sampler:
             return rows_that_fit(self.module, most, self.most_rows)
 
         drawn: list[list[Drawn]] = [[] for _ in wanted]
-        for group in groups(wanted, (lambda tokens: MOST_WAITING) if short else fit):
+        # Rows that come in last end by themselves: the shortest should.
+        most_rows = (lambda tokens: MOST_WAITING) if short else fit
+        for group in groups(wanted, most_rows, longest_first=short):
             rows = Rows(group.shares, decoding, limits)
             seats: Seats
             if short:

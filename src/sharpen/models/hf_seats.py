@@ -8,24 +8,23 @@ columns older than itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from sharpen.models.hf_decode import DROP_ABOVE, Share
+from sharpen.models.hf_decode import DROP_ABOVE
 from sharpen.models.hf_kept import COLUMNS, Kept, Layout, Move, Start
 from sharpen.models.hf_parts import Place
-from sharpen.models.hf_prompts import Reader
+from sharpen.models.hf_prompts import Prompts, Reader
+from sharpen.models.hf_rows import Share
 from sharpen.models.hf_step import Stepper
 
 LONG = 64
 """Tokens from which on a prompt is not copied to its rows."""
 READ_AT_ONCE = 8192
 """Tokens of prompts that are read in one go."""
-AHEAD = 1024
-"""Tokens up to which prompts of rows that wait are read with those of rows that begin."""
 
 
 class ShortSeats:
@@ -42,16 +41,11 @@ class ShortSeats:
         self.tables = stepper.tables(longest)
         self.plan, self.parts = stepper.plan(), stepper.parts
         self.last = longest - 1
-        self.reader = Reader(stepper.module, [share.ids for share in shares])
-        self.prompts: list[int] = []
-        """Numbers of the prompts that are kept."""
         self.of: list[int] = []
         """Every row's prompt."""
-        self.coming: Sequence[int] = ()
-        """Prompts of the rows that wait."""
+        self.longest = 0
+        """Tokens of the longest of them."""
         self.layers: list[Kept] = []
-        self.logits = torch.empty(0)
-        self.lengths = torch.zeros(0, dtype=torch.long)
         rows = sum(len(share.seeds) for share in shares)
         long = rows >= 2 * len(shares) and max(len(share.ids) for share in shares) >= LONG
         self.shared = self.parts.by_row or long
@@ -59,6 +53,7 @@ class ShortSeats:
         nothing, else where prompts are long enough and have enough rows."""
         self.gridded = self.shared and not self.parts.by_row
         """Whether they do so in one product for all prompts, whether or not these have rows."""
+        self.prompts = Prompts(Reader(stepper.module, [share.ids for share in shares]), lean=self.gridded)
         self.born = torch.zeros(0, dtype=torch.long, device=self.device)
         """[rows]: a row's first column."""
         self.used = 0
@@ -68,36 +63,34 @@ class ShortSeats:
         """As many as there is room for, once that is worth the copying."""
         if not waiting or running > (1 - DROP_ABOVE) * self._fit(waiting[0]):
             return 0
-        self.coming = waiting
-        known, unread = set(self.prompts), 0
+        self.prompts.coming = waiting
+        known, unread = set(self.prompts.numbers), 0
         for place, prompt in enumerate(waiting):
-            unread += 0 if prompt in known else self._unread(prompt)
+            unread += 0 if prompt in known else self.prompts.unread(prompt)
             known.add(prompt)
             if running + place >= self._fit(prompt) or (place and unread > READ_AT_ONCE):
                 return place
         return len(waiting)
 
     def _fit(self, prompt: int) -> int:
-        return self.fit(len(self.shares[prompt].ids))
-
-    def _unread(self, prompt: int) -> int:
-        return len(self.shares[prompt].ids) - len(self.reader.start)
+        """Most rows with one of this prompt among them."""
+        return self.fit(max(self.longest, len(self.shares[prompt].ids)))
 
     def reseat(self, order: Tensor, fresh: Sequence[int]) -> Tensor | None:
         """Let rows go, read new prompts, forget those without rows, begin others."""
         before = [*self.of, *fresh]
         self.of = [before[number] for number in order.tolist()]
-        self._keep_prompts()
-        known = {prompt: place for place, prompt in enumerate(self.prompts)}
-        places = torch.tensor([known[prompt] for prompt in self.of], dtype=torch.long, device=self.device)
+        self.longest = max((len(self.shares[prompt].ids) for prompt in set(self.of)), default=0)
+        self.layers = self.prompts.kept_for(self.of, self.layers)
+        places = self.prompts.places(self.of)
         self._move(order, places)
         self._lay_out(places)
-        return self.logits[[known[prompt] for prompt in fresh]] if fresh else None
+        return self.prompts.logits[self.prompts.places(fresh)] if fresh else None
 
     def _move(self, order: Tensor, prompts: Tensor) -> None:
         """Seat rows in this order, and begin the new ones; `prompts` are the places of all rows' prompts."""
         fresh, staying = (order >= len(self.born)).nonzero().flatten(), order < len(self.born)
-        begun = torch.zeros_like(fresh) if self.shared else self.lengths[prompts[fresh]]
+        begun = torch.zeros_like(fresh) if self.shared else self.prompts.lengths[prompts[fresh]]
         longest = max(begun.tolist(), default=0)
         wider = not self._has_room(len(order), longest)
         columns = slice(min(self.born[order[staying]].tolist(), default=self.used) if wider else 0, self.used)
@@ -118,49 +111,14 @@ class ShortSeats:
     def _start(self, fresh: Tensor, prompts: Tensor, longest: int) -> Start:
         """What rows in these places begin with."""
         tail = torch.arange(longest, device=self.device) - longest
-        columns = (tail + self.lengths[prompts[fresh], None]).clamp_(min=0)
+        columns = (tail + self.prompts.lengths[prompts[fresh], None]).clamp_(min=0)
         return Start(fresh, prompts[fresh, None], columns)
-
-    def _keep_prompts(self) -> None:
-        """Keep what rows need, and read what is new; prompts that cost nothing are forgotten only then."""
-        wanted, kept = set(self.of), set(self.prompts)
-        if wanted <= kept and (len(wanted) == len(kept) or not self.gridded):
-            return
-        unread = sorted(wanted - kept)
-        if unread and not self.gridded:
-            unread += self._ahead(wanted | kept, sum(map(self._unread, unread)))
-            wanted.update(self.coming)
-        staying = [place for place, prompt in enumerate(self.prompts) if prompt in wanted]
-        places = torch.tensor(staying, dtype=torch.long, device=self.device)
-        read = self.reader.read(unread) if unread else None
-        self.prompts = [self.prompts[place] for place in staying] + unread
-        if not self.layers:
-            assert read is not None
-            self.layers = [Kept(*states) for states in read.states]
-            self.logits = read.logits
-        else:
-            for number, layer in enumerate(self.layers):
-                layer.keep_prompts(places, read and read.states[number])
-            self.logits = torch.cat([self.logits[places], *([read.logits] if read else [])])
-        lengths = [len(self.shares[prompt].ids) for prompt in self.prompts]
-        self.lengths = torch.tensor(lengths, device=self.device)
-
-    def _ahead(self, known: Set[int], tokens: int) -> list[int]:
-        """Prompts that come next, as many as are read in one go beside so many tokens."""
-        ahead: dict[int, None] = {}
-        for prompt in self.coming:
-            if prompt not in known and prompt not in ahead:
-                tokens += self._unread(prompt)
-                if tokens > AHEAD:
-                    break
-                ahead[prompt] = None
-        return list(ahead)
 
     def _lay_out(self, places: Tensor) -> None:
         """The layout of rows whose prompts stand in these places, and the position of their next tokens."""
-        lengths = self.lengths[places] if self.shared else torch.zeros_like(places)
+        lengths = self.prompts.lengths[places] if self.shared else torch.zeros_like(places)
         self.position = self.used - self.born + lengths
-        grid = _grid(places.tolist(), len(self.prompts), self.device) if self.gridded else None
+        grid = _grid(places.tolist(), len(self.prompts.numbers), self.device) if self.gridded else None
         unseen = None if self.parts.by_row else self._unseen(lengths)
         self.layout = Layout(grid, unseen, self.born, places, lengths)
 

@@ -53,7 +53,12 @@ class Stepper:
             and all(hasattr(layer.self_attn, name) for name in ATTENTION)
             for layer in layers
         )
-        return bool(layers) and static and alike
+        return bool(layers) and static and alike and self._turns_whole_heads()
+
+    def _turns_whole_heads(self) -> bool:
+        """Whether rotary embeddings are as wide as the heads; the kernels rely on it."""
+        widths = {cosines.shape[-1] for cosines, _ in self.tables(1).values()}
+        return widths == {layer.self_attn.head_dim for layer in self.module.base_model.layers}
 
     def tables(self, positions: int) -> Tables:
         """Cosines and sines of the first positions."""

@@ -69,7 +69,10 @@ def parsed(content: bytes, kind: type[A]) -> A:
 
     JSON may hold half a surrogate pair, which no stored text can: it becomes a question mark.
     """
-    clean = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        clean = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return kind.model_validate_json(clean)
 
 

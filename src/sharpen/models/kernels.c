@@ -123,11 +123,11 @@ static inline float weigh(float *scores, int64_t count, float most) {
 
 static inline __attribute__((always_inline)) void gather(const float *weights, const float *values, int64_t count,
                                                          float *to, const int64_t width) {
-    for (int64_t i = 0; i < width; i += LANES) {
-        lanes whole = load(to + i);
-        for (int64_t n = 0; n < count; n++) whole += weights[n] * load(values + n * width + i);
-        store(to + i, whole);
-    }
+    lanes whole[width / LANES];
+    memcpy(whole, to, 4 * width);
+    for (int64_t n = 0; n < count; n++, values += width)
+        for (int64_t i = 0; i < width / LANES; i++) whole[i] += weights[n] * load(values + LANES * i);
+    memcpy(to, whole, 4 * width);
 }
 
 static inline __attribute__((always_inline)) void attend_to(const float *queries, const float *keys,
@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) void attend_to(const float *queries
 }
 
 /* Turn queries [rows, heads, width] and keys [rows, groups, width] by their positions, keep keys and values, and
-   attend to all that each row may see: told [rows, heads, width]. width is a multiple of 2 * LANES. */
+   attend to all that each row may see: told [rows, heads, width]. width is a multiple of LANES. */
 void attend(const float *queries, const float *keys, const float *values, float scale, const struct layer *layer,
             const struct place *at, float *told) {
     switch (at->width) {

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, FiniteFloat, JsonValue
 
 from sharpen.core.attempt import Stop
 from sharpen.core.dialogue import Call, Calling
@@ -17,7 +17,7 @@ from sharpen.models.client_wire import Client, ClientWire
 from sharpen.models.dialogue import read_arguments
 from sharpen.models.endpoint import HIDDEN_TOKEN as HIDDEN_TOKEN
 from sharpen.models.endpoint import SEED_RANGE, Address, Endpoint, Options, Request, Route, able
-from sharpen.models.replies import Reply
+from sharpen.models.replies import Count, Reply
 
 OFFICIAL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -25,12 +25,12 @@ _FILTERED = "content_filter"
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
 
 
 class _Token(BaseModel):
-    logprob: float
+    logprob: FiniteFloat
 
 
 class _ChatLogprobs(BaseModel):
@@ -72,7 +72,7 @@ class _ChatAnswer(BaseModel):
 
 
 class _TextLogprobs(BaseModel):
-    token_logprobs: list[float] | None = None
+    token_logprobs: list[FiniteFloat] | None = None
 
 
 class _TextChoice(BaseModel):

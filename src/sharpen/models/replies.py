@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -12,13 +13,16 @@ from sharpen.core.dialogue import Call
 from sharpen.core.records import Record, decode, encode
 from sharpen.models.cache import cache_folder
 
+Count = Annotated[int, Field(ge=0, le=2**40)]
+"""Tokens, as an endpoint counts them."""
+
 
 class Reply(Record):
     """One answer of an endpoint, as far as it is used."""
 
     text: str
-    prompt_tokens: int = Field(default=0, ge=0)
-    tokens: int = Field(default=0, ge=0)
+    prompt_tokens: Count = 0
+    tokens: Count = 0
     logprobs: tuple[float, ...] | None = None
     stop: Stop = Stop.END
     calls: tuple[Call, ...] = ()

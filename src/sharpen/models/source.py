@@ -235,11 +235,12 @@ def _hub_like(spec: str) -> bool:
 
 
 def _open_local(spec: str, *, threads: int | None, dtype: str | None, device: str | None) -> Model:
+    name, sample = _local(spec)
+    # First: a name that means nothing is told at once, and not after torch has been imported.
+    folder = _folder(name)
     from sharpen.models.hf import HFModel
     from sharpen.models.probe import machine_profile
 
-    name, sample = _local(spec)
-    folder = _folder(name)
     machine = machine_profile() if threads is None or dtype == "auto" else None
     if machine is not None:
         threads = threads or machine.threads

@@ -31,8 +31,8 @@ from sharpen.core.policy import Decoding
 from sharpen.core.records import Record
 from sharpen.core.spec import Spec
 from sharpen.models.hf import UNLIMITED, HFModel
-from sharpen.models.hf_decode import Drawn, Share
 from sharpen.models.hf_read import read_module, read_tokenizer
+from sharpen.models.hf_rows import Drawn, Share
 from sharpen.models.hf_weights import ADAPTER_NAME, Lora, Weights
 
 BASE = "base"

@@ -142,7 +142,7 @@ def select(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], knobs: Knob
     acts=WORDS,
     home=HOME.at(iterations=2, samples=2, n_star=2, steps=40, probe_tasks=24),
     small=SMALL.at(iterations=2, samples=4, steps=2, probe_tasks=4),
-    demo=DEMO.at(iterations=1, samples=2, n_star=2, steps=40, probe_tasks=24),
+    demo=DEMO.at(iterations=1, samples=2, n_star=2, steps=20, probe_tasks=24),
     ablation={"thresholds": [-2.0]},
     claim="Self-training with re-chosen temperature and threshold beats fixed ones.",
     arms={

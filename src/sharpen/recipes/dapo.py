@@ -34,7 +34,7 @@ from sharpen.curation.batch import Batch
 from sharpen.curation.groups import Labels, advantaged, gathered, labelled
 from sharpen.curation.select import rewards_of
 from sharpen.learners.policy_gradient import PolicyGradient
-from sharpen.tasks.settings import GROUPS, SMALL, WORDS
+from sharpen.tasks.settings import GROUPS, GROUPS_DEMO, SMALL, WORDS
 
 
 class Config(Record):
@@ -86,7 +86,7 @@ def shaped(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], config: Con
     acts=WORDS,
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=384, val=16, test=300).at(iterations=4, lr=1e-4),
+    demo=GROUPS_DEMO,
     ablation={"labels": "shuffled"},
     claim="Group-relative policy gradients with unequal clips and dynamic sampling raise held-out accuracy.",
 )

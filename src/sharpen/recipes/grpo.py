@@ -39,7 +39,7 @@ from sharpen.curation.select import rewards_of
 from sharpen.learners.losses import Level
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.training import Normalisation
-from sharpen.tasks.settings import GROUPS, SMALL, WORDS
+from sharpen.tasks.settings import GROUPS, GROUPS_DEMO, SMALL, WORDS
 
 
 class Advantage(StrEnum):
@@ -103,7 +103,7 @@ def group_relative(attempts: Sequence[Attempt], verdicts: Sequence[Verdict], adv
     acts=WORDS,
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=288, val=16, test=240).at(iterations=4),
+    demo=GROUPS_DEMO.at(iterations=3),
     ablation={"labels": "shuffled"},
     claim="Rewards compared within groups of one's own answers raise held-out accuracy.",
 )

@@ -44,6 +44,7 @@ from sharpen.search.growth import Choice
 from sharpen.search.lockstep import Mcts, Reach
 from sharpen.search.steps import Steps, search_steps
 from sharpen.search.trees import Tree, Trees
+from sharpen.tasks.settings import DEMO
 
 
 class Searcher(StrEnum):
@@ -149,7 +150,7 @@ PLACE = Setting(
     small=PLACE.on(train=8, val=1, test=2, max_tokens=60, control_samples=1, threads=1).at(
         iterations=2, prompts=4, K=4, depth=2
     ),
-    demo=PLACE.on(train=192, val=4, test=160, threads=1).at(iterations=3, prompts=64, K=6),
+    demo=DEMO.on(val=4, threads=1).at(iterations=1, prompts=48, K=4),
     ablation={"order": "permuted"},
     claim="Step-level preferences from the current policy's trees beat instance-level and offline ones.",
     arms={

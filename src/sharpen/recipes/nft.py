@@ -32,7 +32,7 @@ from sharpen.curation.groups import Labels, gathered, graded, labelled
 from sharpen.learners.losses import Level
 from sharpen.learners.negative_aware import NegativeAware, Omega
 from sharpen.learners.training import Normalisation
-from sharpen.tasks.settings import GROUPS, SMALL, WORDS
+from sharpen.tasks.settings import GROUPS, GROUPS_DEMO, SMALL, WORDS
 
 
 class Config(Record):
@@ -70,7 +70,7 @@ class Config(Record):
     acts=WORDS,
     home=GROUPS,
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=GROUPS.on(train=288, val=16, test=240).at(iterations=4),
+    demo=GROUPS_DEMO,
     ablation={"labels": "shuffled"},
     claim="Learning from wrong answers as well as right ones beats learning from right ones alone.",
     arms={

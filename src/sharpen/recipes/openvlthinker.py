@@ -42,9 +42,10 @@ from sharpen.curation.groups import Groups, Labels, advantaged, gathered, labell
 from sharpen.curation.select import rewards_of
 from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.sft import SFT, Start
-from sharpen.tasks.settings import GROUPS, WORDS
+from sharpen.tasks.settings import DEMO, GROUPS, WORDS
 
 EASY = '["equation?level=2","expression?level=2","chain?level=2"]'
+SHORT = '["equation?level=1","equation?level=2","equation?level=3"]'
 LEVELS = '["equation?level=4","expression?level=4","chain?level=4"]'
 PLACE = Setting(request={**GROUPS.request, "task": f"mixed?families={LEVELS}"})
 
@@ -135,7 +136,7 @@ def reinforced(
     small=PLACE.on(task=f"mixed?families={EASY}", train=9, val=4, test=6, control_samples=2, threads=1).at(
         cycles=2, rounds=1, samples=2
     ),
-    demo=PLACE.on(train=192, val=16, test=300, control_samples=2).at(cycles=1, rounds=2, prompts=64),
+    demo=DEMO.on(task=f"mixed?families={SHORT}", train=96).at(cycles=1, rounds=1, prompts=48, lr=1e-4),
     ablation={"labels": "shuffled"},
     claim="Cycles of SFT and GRPO, each from the base on the last cycle's traces, beat one cycle.",
     arms={"one cycle": {"cycles": 1}, "continued": {"restart": "previous"}},

@@ -48,7 +48,7 @@ from sharpen.learners.policy_gradient import PolicyGradient
 from sharpen.learners.reward_model import REWARD, RewardLearner
 from sharpen.learners.sft import SFT, Start
 from sharpen.monitors.calibration import sigmoid
-from sharpen.tasks.settings import HOME, SMALL, WORDS
+from sharpen.tasks.settings import DEMO, HOME, SMALL, WORDS
 
 
 class Reward(StrEnum):
@@ -153,7 +153,7 @@ def guessed(it: Scope, policy: Policy, scorer: Policy, tasks: Sequence[Task], co
     small=SMALL.on(task="chain?level=4", train=8, val=4, test=4).at(
         rounds=1, samples=3, rl_rounds=1, queries=2, group=4, band=[1, 3], n=2
     ),
-    demo=HOME.on(threads=1, val=8, test=240).at(rounds=1, samples=4, hidden=0.05, rl_rounds=0, n=2),
+    demo=DEMO.on(threads=1, val=8).at(rounds=1, samples=4, hidden=0.05, rl_rounds=0, n=2),
     ablation={"shuffled": True},
     claim="SFT and GRPO on what a self-taught reward model picks raise accuracy; RM@N > Maj@N > greedy.",
     arms={

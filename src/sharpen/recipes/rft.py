@@ -56,7 +56,7 @@ class Config(Record):
     acts=WORDS,
     home=GROUPS.at(lr=1.5e-4),
     small=SMALL.at(iterations=2, prompts=6, group=4, mini_batch=16),
-    demo=DEMO.on(threads=1).at(iterations=1, prompts=200, group=2, mini_batch=16, epochs=3),
+    demo=DEMO.on(threads=1).at(iterations=1, prompts=100, group=2, mini_batch=16, epochs=3),
     ablation={"labels": "shuffled"},
     claim="Training on one's own right answers alone raises held-out accuracy.",
 )

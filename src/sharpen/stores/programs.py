@@ -49,7 +49,8 @@ new lines
 File names have no folders. task_agent.py must define answer(question: str) -> str; meta_agent.py must define
 instructions(brief: dict) -> str. Only Python's standard library is there: no network, no other files."""
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}\.(py|md|txt|json)")
-_HEAD = re.compile(r"[#*` ]*(?P<verb>FILE|EDIT)[: ]+[*` ]*(?P<name>[^\s*`]+)[*`: ]*")
+_WHOLE, _PARTS = "FILE", "EDIT"
+_DRESS = "*`: "
 _FENCE = "```"
 _SEARCH, _MIDDLE, _REPLACE = "<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"
 
@@ -81,16 +82,26 @@ def parse_reply(reply: str) -> tuple[Edit, ...]:
     lines, place = reply.splitlines(keepends=True), 0
     edits: list[Edit] = []
     while place < len(lines):
-        head = _HEAD.fullmatch(lines[place].strip())
+        head = _head(lines[place].strip())
         place += 1
         if head:
-            name = checked_name(head["name"])
-            read = _read_whole if head["verb"] == "FILE" else _read_parts
+            verb, name = head[0], checked_name(head[1])
+            read = _read_whole if verb == _WHOLE else _read_parts
             found, place = read(lines, place, name)
             edits += found
     if not 0 < len(edits) <= MAX_EDITS:
         raise _refused(f"the reply holds {len(edits)} edits")
     return tuple(edits)
+
+
+def _head(line: str) -> tuple[str, str] | None:
+    """Verb and name in a line like `### FILE: name.py`; None for another line."""
+    bare = line.lstrip("#*` ")
+    verb, rest = bare[: len(_WHOLE)], bare[len(_WHOLE) :]
+    name = rest.strip(_DRESS)
+    if verb not in (_WHOLE, _PARTS) or not rest.startswith((" ", ":")) or not name:
+        return None
+    return None if any(sign in "*`" or sign.isspace() for sign in name) else (verb, name)
 
 
 def _read_whole(lines: Sequence[str], place: int, name: str) -> tuple[list[Edit], int]:

@@ -1,7 +1,8 @@
 """Which texts say the same: clusters of duplicates and near-duplicates, found exactly and fast.
 
 Two texts are near-duplicates if the word pairs in them overlap by at least 0.9 (Jaccard) and they hold the
-same numbers in the same order: problems of one template with other numbers are different problems.
+same numbers in the same order: problems of one template with other numbers are different problems. Of a text
+of more than 4,000 words the words after those are not compared, its numbers are.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from sharpen.core.task import Task
 
 OVERLAP = 0.9
+MOST_WORDS = 4_000
 WORD = re.compile(r"\w+|[^\w\s.,;:?'\"]")
 DIGITS = re.compile(r"\d+")
 
@@ -54,14 +56,22 @@ class Index:
         self._sets = [_word_pairs(text) for text in texts]
         self._counts = Counter(pair for found in self._sets for pair in found)
         self._places: defaultdict[object, list[int]] = defaultdict(list)
-        for place, text in enumerate(texts):
-            for key in self._keys(text, self._sets[place]):
+        self._rarest = [self._keys(text, found) for text, found in zip(texts, self._sets, strict=True)]
+        for place, keys in enumerate(self._rarest):
+            for key in keys:
                 self._places[key].append(place)
 
     def like(self, text: str) -> list[int]:
         """Places of the texts that say the same, in order."""
         found = _word_pairs(text)
-        near = dict.fromkeys(place for key in self._keys(text, found) for place in self._places.get(key, ()))
+        return self._near(found, self._keys(text, found))
+
+    def twins(self, place: int) -> list[int]:
+        """Places of the texts that say the same as one of them, in order."""
+        return self._near(self._sets[place], self._rarest[place])
+
+    def _near(self, found: Pairs, keys: Sequence[object]) -> list[int]:
+        near = dict.fromkeys(place for key in keys for place in self._places.get(key, ()))
         return sorted(place for place in near if _overlap(found, self._sets[place]) >= OVERLAP)
 
     def _keys(self, text: str, found: Pairs) -> list[object]:
@@ -72,15 +82,16 @@ class Index:
 
 def _similar_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     index = Index(texts)
-    for place, text in enumerate(texts):
-        yield from ((other, place) for other in index.like(text) if other < place)
+    for place in range(len(texts)):
+        yield from ((other, place) for other in index.twins(place) if other < place)
 
 
 def _word_pairs(text: str) -> Pairs:
     """Neighbouring words, each pair with how often it came before: a bag of pairs as a set."""
     seen: Counter[tuple[str, str]] = Counter()
     found = set()
-    for pair in pairwise(["", *WORD.findall(normal(text)), ""]):
+    words = (found[0] for found in islice(WORD.finditer(normal(text)), MOST_WORDS))
+    for pair in pairwise(["", *words, ""]):
         found.add((*pair, seen[pair]))
         seen[pair] += 1
     return frozenset(found)

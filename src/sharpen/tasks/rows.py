@@ -56,7 +56,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
         if not text.strip():
             continue
         try:
-            fields = json.loads(text, parse_constant=_no_constant)
+            fields = _JSON.decode(text)
         except (ValueError, RecursionError) as error:
             refuse(path, number, f"is not JSON ({error})", "one JSON object per line")
         if not isinstance(fields, dict):
@@ -68,13 +68,20 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader((text for _, text in _lines(path)), strict=True)
+    reader = csv.reader((text for _, text in _lines(path)), strict=True)
+    header: list[str] = []
     try:
-        for fields in reader:
-            if None in fields or None in fields.values():
-                problem = f"has not the {len(reader.fieldnames or ())} columns of the header"
+        for values in filter(None, reader):
+            if not header:
+                header = values
+                continue
+            if len(values) != len(header):
+                problem = f"has not the {len(header)} columns of the header"
                 refuse(path, reader.line_num, problem, "quote values that hold commas")
-            yield Row(reader.line_num, fields)
+            yield Row(reader.line_num, dict(zip(header, values, strict=True)))
     except csv.Error as error:
-        refuse(path, reader.reader.line_num, str(error), "mend the row")
+        refuse(path, reader.line_num, str(error), "mend the row")

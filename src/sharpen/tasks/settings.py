@@ -11,8 +11,19 @@ WORDS = (SINGLE_TURN, "episodes", "with_python")
 HOME = Setting(request={"task": "expression?level=4", "train": 360, "val": 64, "test": 400})
 """A level that the shipped model solves in part, with room both ways."""
 
-DEMO = HOME.on(train=200, val=16, test=200, test_temperature=1.0)
-"""The same level, scored as the model draws: what learning does to its draws shows on few tasks."""
+DEMO = Setting(
+    request={
+        "task": "equation?level=2",
+        "instruction": "#",
+        "max_tokens": 40,
+        "train": 100,
+        "val": 16,
+        "test": 100,
+        "test_temperature": 1.0,
+    }
+)
+"""Short questions that the shipped model can answer, below a line that it has never seen and that throws it
+off: of the answers that it draws three in ten are right, and it soon learns not to mind the line."""
 
 SMALL = Setting(
     request={"task": "chain?level=2", "train": 16, "val": 8, "test": 8, "control_samples": 2, "threads": 1}
@@ -37,3 +48,6 @@ GROUPS = Setting(
     config={"iterations": 6, "prompts": 96, "group": 4, "mini_batch": 16, "lr": 5e-5},
 )
 """Short questions, of whose answers the shipped model draws four in ten right; scored as they are drawn."""
+
+GROUPS_DEMO = DEMO.at(iterations=2, prompts=48, group=4, mini_batch=16, lr=1e-4)
+"""Two rounds of groups."""

@@ -114,7 +114,8 @@ def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> T
             yield from islice(module.draw(stream[2], **options), most)
             return
         for place in range(most):
-            problem = generate(random_for("tasks", *stream, place), **options)
+            with plugins.mendable("task family", Path(rest.name)):
+                problem = generate(random_for("tasks", *stream, place), **options)
             match problem:
                 case Problem():
                     yield problem.as_task(family)

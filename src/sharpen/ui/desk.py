@@ -31,7 +31,7 @@ from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
 
 OPEN = 32
 """Runs that are kept open; the one that was not looked at for the longest time is forgotten."""
-FRESH = 0.1
+FRESH = 0.05
 """Seconds for which what was told last is told again, however many ask."""
 SHARE = 25
 """Telling that took a second is followed by so many seconds without any: a page that is followed takes at

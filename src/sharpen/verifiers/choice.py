@@ -3,14 +3,17 @@
 Options come from the task's metadata `choices`: a list (labelled A, B, C, ...) or a mapping from label to
 text. Without it the labels are A to J. The final answer must be one label (`B`, `(B)`, `b.`), a label with
 its own text (`B) Paris`), one option's whole text, or, without a marker, a sentence that ends in `is B` and
-names no other label. Several labels are rejected, on one line or, without a marker, each on its own.
+names no other label. Several labels are rejected, on one line or, without a marker, each on its own; so is a
+response of more than 10,000 different lines that has no marker.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from string import ascii_uppercase
+from typing import NamedTuple
 
 from sharpen.core.task import Task
 from sharpen.core.verdict import Verdict
@@ -29,22 +32,33 @@ from sharpen.verifiers.exact import normal
 ISOLATION = Isolation.INLINE
 DEFAULT = dict.fromkeys(ascii_uppercase[:10], "")
 BARE = re.compile(r"\(?\s*(?P<label>[A-Za-z])\s*[).:]?")
-LABELLED = re.compile(r"\(?(?P<label>[A-Za-z])[).:]\s+(?P<text>.{1,1000})", re.DOTALL)
+LABELLED = re.compile(r"\(?(?P<label>[A-Za-z])[).:](?=\s)")
 SENTENCE_END = re.compile(r".{0,500}(?:\bis|:)\s+\(?(?P<label>[A-Z])\)?")
 LABEL_WORD = re.compile(r"(?<![\w'])[A-J](?![\w'])")
+MOST_LINES = 10_000
+"""Different lines of a response without a marker."""
+
+
+class _Options(NamedTuple):
+    """The options of a task; texts are in their normal form."""
+
+    texts: Mapping[str, str]
+    """By label; empty where an option has no text."""
+    labels: Mapping[str, str]
+    """By text, where one option alone has it."""
 
 
 def verify(response: str, task: Task) -> Verdict:
     """1 if the response settles on the task's option."""
-    choices = _choices(task)
-    wanted = _label(undress(task.answer), choices)
+    options = _options(_choices(task))
+    wanted = _label(undress(task.answer), options)
     if wanted is None:
         return bad_reference("the task's answer is not one of its options")
     final = final_answer(response)
     if final is None:
         return NO_ANSWER
-    found = _chosen(final, choices)
-    if not final.marked and len(_listed(response, choices)) > 1:
+    found = _chosen(final, options)
+    if not final.marked and _lists_several(response, options):
         return NEEDS_ONE_ANSWER
     if found is None:
         return NEEDS_ONE_ANSWER if len(set(LABEL_WORD.findall(final.text[:500]))) > 1 else NO_ANSWER
@@ -54,7 +68,7 @@ def verify(response: str, task: Task) -> Verdict:
 def extract(response: str) -> str | None:
     """The label; an option's text without its label is not found, as the task is not at hand."""
     final = final_answer(response)
-    return _chosen(final, DEFAULT) if final else None
+    return _chosen(final, _options(DEFAULT)) if final else None
 
 
 def _choices(task: Task) -> Mapping[str, str]:
@@ -67,35 +81,43 @@ def _choices(task: Task) -> Mapping[str, str]:
             return DEFAULT
 
 
-def _chosen(final: Final, choices: Mapping[str, str]) -> str | None:
-    found = _label(final.text, choices)
+def _options(choices: Mapping[str, str]) -> _Options:
+    texts = {label: _plain(text) for label, text in choices.items()}
+    often = Counter(texts.values())
+    return _Options(texts, {text: label for label, text in texts.items() if text and often[text] == 1})
+
+
+def _chosen(final: Final, options: _Options) -> str | None:
+    found = _label(final.text, options)
     if found or final.marked:
         return found
     sentence = SENTENCE_END.fullmatch(final.text)
     if sentence is None or len(set(LABEL_WORD.findall(final.text))) != 1 or "not" in final.text.split():
         return None
-    return sentence["label"] if sentence["label"] in choices else None
+    return sentence["label"] if sentence["label"] in options.texts else None
 
 
-def _listed(response: str, choices: Mapping[str, str]) -> set[str]:
-    """Every option that has a line of its own."""
-    return {label for line in response.splitlines() if (label := _label(undress(line), choices))}
+def _lists_several(response: str, options: _Options) -> bool:
+    """Whether more than one option has a line of its own; of very many lines that is taken for granted."""
+    lines = dict.fromkeys(response.splitlines())
+    if len(lines) > MOST_LINES:
+        return True
+    return len({label for line in lines if (label := _label(undress(line), options))}) > 1
 
 
-def _label(text: str, choices: Mapping[str, str]) -> str | None:
-    bare, labelled = BARE.fullmatch(text), LABELLED.fullmatch(text)
-    if bare:
+def _label(text: str, options: _Options) -> str | None:
+    if bare := BARE.fullmatch(text):
         label = bare["label"].upper()
-        return label if label in choices else None
-    if labelled:
+        return label if label in options.texts else None
+    if labelled := LABELLED.match(text):
         label = labelled["label"].upper()
-        return label if choices.get(label) and _same(labelled["text"], choices[label]) else None
-    equal = [label for label, option in choices.items() if option and _same(text, option)]
-    return equal[0] if len(equal) == 1 else None
+        option = options.texts.get(label)
+        return label if option and _plain(text[labelled.end() :]) == option else None
+    return options.labels.get(_plain(text))
 
 
-def _same(text: str, option: str) -> bool:
-    return normal(undress(text), ignore_case=True) == normal(undress(option), ignore_case=True)
+def _plain(text: str) -> str:
+    return normal(undress(text), ignore_case=True)
 
 
 CASES = (

@@ -48,7 +48,9 @@ from sharpen.verifiers.base import (
 ISOLATION = Isolation.INLINE
 SENTENCE = re.compile(r"(?P<words>[^\d=<>~≈≠±%?:]{0,300}\b(?:is|are|equals|gives))\s+(?P<number>.{1,200})")
 DIGIT = re.compile(r"\d")
-EQUATION = re.compile(r".{0,2000}[\w)\]}\s?]\s*=\s*(?P<number>[^=]{1,200})")
+BEFORE_EQUALS = re.compile(r"[\w)\]}\s?]")
+LONGEST = 2_000
+"""Characters of a sentence or an equation that is read."""
 
 
 def verify(response: str, task: Task) -> Verdict:
@@ -84,7 +86,7 @@ def _number(response: str, final: Final) -> Number | None:
 
 
 def _sentence_end(line: str) -> Number | None:
-    found = SENTENCE.fullmatch(line)
+    found = SENTENCE.fullmatch(line) if len(line) <= LONGEST else None
     if found is None or re.search(r"\bnot\b|n't\b", found["words"]):
         return None
     return parse_number(undress(found["number"]))
@@ -92,8 +94,10 @@ def _sentence_end(line: str) -> Number | None:
 
 def _equation_end(response: str) -> Number | None:
     line = undress(response)
-    found = EQUATION.fullmatch(line) if "\n" not in line else None
-    number = parse_number(undress(found["number"])) if found else None
+    left, _, right = line.rpartition("=")
+    if len(line) > LONGEST or "\n" in line or not BEFORE_EQUALS.fullmatch(left[-1:]):
+        return None
+    number = parse_number(undress(right))
     return None if number is None or _is_false(line, number) else number
 
 

@@ -34,11 +34,15 @@ async function draw(element, { bare, values }) {
   return view;
 }
 
+// Height of axes and legend: a new chart has its place before it is drawn, and does not push others about twice.
+const AROUND = 60;
+
 // One chart with its words and its numbers.
 class Drawn {
-  constructor({ name, small }) {
+  constructor({ name, small, spec }) {
     this.caption = h("figcaption", {});
     this.plot = h("div", { class: "plot", role: "img" });
+    this.plot.style.minHeight = `${spec.height + AROUND}px`;
     this.table = h("div", {});
     this.numbers = h("details", { ontoggle: () => this.tell() }, h("summary", {}, "Numbers"), this.table);
     this.figure = h("figure", { class: small ? "small" : "", "data-chart": name }, this.caption, this.plot, this.numbers);

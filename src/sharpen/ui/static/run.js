@@ -103,7 +103,8 @@ function newestSteps(name, known) {
 }
 
 function present(known) {
-  const reading = known.added < known.rows || known.waiting > 1;
+  // A journal that is followed is always a little behind; only one that is long is worth a word.
+  const reading = known.rows - known.added > 1000 || known.waiting > 3;
   return [
     known.conclusion && h("p", { class: "lead", "data-key": "conclusion" }, known.conclusion),
     facts([
