@@ -221,6 +221,20 @@ def test_bad_input_is_one_line_with_a_remedy(
     assert not (bad_files / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "words, told, kept",
+    [
+        (("run", "star", "--frobnicate", "3"), "settings of star: --iterations, --samples, ", "Did you mean"),
+        (("run", "star", "--iteration=3"), "--iteration. Did you mean --iterations?", "=3"),
+        (("eval", "--iterations", "3"), "`sharpen eval --help` shows", "Did you mean"),
+        (("eval", "--sample", "3"), "Did you mean --samples?", "settings of"),
+    ],
+)
+def test_an_unknown_option_is_told_a_close_one_or_none(words: tuple[str, ...], told: str, kept: str) -> None:
+    line = refused(*words)
+    assert told in line and kept not in line
+
+
 def test_two_processes_on_one_run(run: Path) -> None:
     from sharpen.core.journal import Journal
 
