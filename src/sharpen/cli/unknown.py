@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from cyclopts import Argument, Group, UnknownOptionError
@@ -27,12 +27,17 @@ def unknown(error: UnknownOptionError) -> tuple[str, str]:
     )
 
 
+def _groups(argument: Argument) -> Iterable[Group | str]:
+    given = argument.parameter.group
+    return (given,) if isinstance(given, Group | str) else given or ()
+
+
 def _settings(arguments: Sequence[Argument]) -> str:
     """The settings that the command has from its recipe; nothing where it has none."""
     own = [
         (group.name, argument.name)
         for argument in arguments
-        for group in argument.parameter.group or ()
+        for group in _groups(argument)
         if isinstance(group, Group) and group.name.startswith(SETTINGS_OF) and argument.name != "*"
     ]
     return f"{own[0][0].lower()}: {', '.join(name for _, name in own)}; " if own else ""
