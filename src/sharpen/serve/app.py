@@ -33,6 +33,7 @@ from sharpen.serve.wanted import all_wanted
 from sharpen.serve.wire import (
     MOST_BODY,
     ChatRequest,
+    Common,
     Envelope,
     Refusal,
     TextRequest,
@@ -42,7 +43,7 @@ from sharpen.serve.wire import (
 )
 
 Body = ChatRequest | TextRequest
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=Common)
 
 
 class Limits(NamedTuple):

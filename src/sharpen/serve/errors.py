@@ -43,8 +43,8 @@ def counted(server: Measured, route: str, handle: Handler) -> Handler:
             full = Refusal(503, "overloaded_error", str(busy)).body
             response = JSONResponse(full, status_code=503, headers={"retry-after": "1"})
         except SharpenError as error:
-            refusal = refusal_of(error)
-            response = JSONResponse(refusal.body, status_code=refusal.status)
+            told = refusal_of(error)
+            response = JSONResponse(told.body, status_code=told.status)
         server.metrics.requests.labels(route, response.status_code).inc()
         return response
 
