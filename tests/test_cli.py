@@ -135,6 +135,16 @@ def test_a_users_own_file_and_verifier(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_a_task_file_is_checked_by_the_fields_that_a_run_takes(tmp_path: Path) -> None:
+    file = tmp_path / "rechnen.csv"
+    file.write_text("Frage,Antwort\n" + "".join(f"{n}+{n * n}=?,{n + n * n}\n" for n in range(60)))
+    fields = ("--question-field", "Frage", "--answer-field", "Antwort")
+    done = sharpen("check", "task", str(file), *fields)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fields there are: Frage, Antwort" in refused("check", "task", str(file))
+    assert "only task files have fields" in refused("check", "verifier", "exact", *fields)
+
+
 def test_the_list_of_recipes_says_what_each_needs_and_found(tmp_path: Path) -> None:
     results = Path(__file__).parent.parent / "results"
     told = json.loads(sharpen("recipes", "--results", str(results), "--json").stdout)
@@ -219,6 +229,20 @@ def test_bad_input_is_one_line_with_a_remedy(
     if what == "malformed line":
         assert "7" in line
     assert not (bad_files / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "words, told, kept",
+    [
+        (("run", "star", "--frobnicate", "3"), "settings of star: --iterations, --samples, ", "Did you mean"),
+        (("run", "star", "--iteration=3"), "--iteration. Did you mean --iterations?", "=3"),
+        (("eval", "--iterations", "3"), "`sharpen eval --help` shows", "Did you mean"),
+        (("eval", "--sample", "3"), "Did you mean --samples?", "settings of"),
+    ],
+)
+def test_an_unknown_option_is_told_a_close_one_or_none(words: tuple[str, ...], told: str, kept: str) -> None:
+    line = refused(*words)
+    assert told in line and kept not in line
 
 
 def test_two_processes_on_one_run(run: Path) -> None:

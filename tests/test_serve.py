@@ -144,7 +144,7 @@ def test_what_was_told_is_never_taken_back(tiny: Served, tokens: list[int], stop
         ({"temperature": -1}, 400, "temperature"),
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "messages"),
-        ({"messages": [{"role": "user", "content": "1 " * 3000}]}, 400, "takes"),
+        ({"messages": [{"role": "user", "content": "1 " * 3000}]}, 400, "leave out the oldest messages"),
         ({"max_tokens": 10**6}, 400, "at most"),
         ({"stop": [""]}, 400, "stop"),
     ],
@@ -153,6 +153,63 @@ def test_bad_requests_say_what_is_wrong(url: str, body: dict[str, Any], status: 
     whole = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], **body}
     reply = httpx2.post(f"{url}/v1/chat/completions", json=whole)
     assert reply.status_code == status and names in reply.json()["error"]["message"]
+    assert "--shots" not in reply.text
+
+
+def test_a_prompt_that_is_too_long_is_refused_by_its_code_alone(
+    client: openai.OpenAI, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = "1 " * 3000
+    with pytest.raises(openai.BadRequestError) as caught:
+        said(client, long)
+    assert caught.value.code == "context_length_exceeded"
+    told = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": long}], stream=True
+    )
+    with pytest.raises(openai.APIError, match="leave out the oldest messages"):
+        list(told)
+    assert "Token indices" not in capfd.readouterr().err
+
+
+def test_what_is_not_there_is_told_as_the_protocol_tells_it(client: openai.OpenAI, url: str) -> None:
+    assert client.models.retrieve("tiny").id == "tiny"
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("some/other")
+    assert caught.value.code == "model_not_found" and "it is 'tiny'" in str(caught.value)
+    with pytest.raises(openai.NotFoundError, match="no POST /v1/embeddings here; routes: /v1/chat") as caught:
+        client.embeddings.create(model="tiny", input="a")
+    assert caught.value.type == "invalid_request_error"
+    wrong = httpx2.get(f"{url}/v1/completions")
+    assert wrong.status_code == 405 and "POST" in wrong.headers["allow"] and "error" in wrong.json()
+
+
+def test_several_prompts_are_answered_as_each_alone(client: openai.OpenAI) -> None:
+    texts = ["Q: 2+3=?\nA:", "Q: 4+4=?\nA:", "Q: 9+1=?\nA:"]
+    asked = {"model": "tiny", "n": 2, "seed": 7, "max_tokens": 8, "temperature": 1.0}
+    alone = [client.completions.create(prompt=text, **asked) for text in texts]
+    together = client.completions.create(prompt=texts, **asked)
+    assert [choice.index for choice in together.choices] == list(range(6))
+    assert [choice.text for choice in together.choices] == [c.text for one in alone for c in one.choices]
+    assert together.usage and together.usage.total_tokens == sum(
+        one.usage.total_tokens for one in alone if one.usage
+    )
+
+
+@pytest.mark.parametrize(
+    "body, names",
+    [
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt: give a text or a list of texts"),
+        ({"prompt": ["a", ""]}, "prompt: give a text or a list of texts"),
+        ({"prompt": ["a"] * 65}, "prompt"),
+        ({"prompt": ["a", "b"], "stream": True}, "send one at a time"),
+        ({"prompt": ["a", "1 " * 3000]}, "tokens"),
+    ],
+    ids=range(6),
+)
+def test_prompts_that_are_refused(url: str, body: dict[str, Any], names: str) -> None:
+    reply = httpx2.post(f"{url}/v1/completions", json={"model": "tiny", "max_tokens": 4, **body})
+    assert reply.status_code == 400 and names in reply.json()["error"]["message"]
 
 
 def test_hostile_requests_are_refused(url: str) -> None:

@@ -95,11 +95,11 @@ def test_questions_about_one_picture_stay_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "named, problem",
     [
-        ("shots/none.png", "no such file"),
-        ("../../etc/passwd", "beside the tasks"),
+        ("shots/none.png", "no such file in .*check the path"),
+        ("../../etc/passwd", "beside the tasks.*put it in"),
         ("/etc/passwd", "beside the tasks"),
         ("link.png", "beside the tasks"),
-        ("http://127.0.0.1/x.png", "no such file"),
+        ("http://127.0.0.1/x.png", "'http://127.0.0.1/x.png': is an address.*never fetched.*a file beside"),
         ("words.png", "no PNG, JPEG, GIF or WebP"),
         ("data:text/html;base64,AAAA", "no data: URL"),
         ("data:image/png;base64,!!", "no base64"),

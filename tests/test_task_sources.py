@@ -23,7 +23,7 @@ from sharpen.executors.pool import JudgePool
 from sharpen.tasks import reasoning_gym
 from sharpen.tasks.check import check_task
 from sharpen.tasks.duplicates import clusters
-from sharpen.tasks.source import family_names, load_tasks
+from sharpen.tasks.source import actor_of, family_names, load_tasks
 from sharpen.verifiers.check import prove_on
 from sharpen.verifiers.source import open_verifier
 
@@ -133,11 +133,21 @@ def test_a_space_that_is_too_small_says_how_small(family: Path) -> None:
         ("base", "no such task family"),
         ("chain?level=99", "outside"),
         ("./not_there.jsonl", "no such file"),
+        ("data/mine.json", "give a .jsonl file .*a .csv file, or a .py file"),
+        ("mine.txt?data_seed=1", "give a .jsonl file"),
     ],
 )
 def test_bad_task_specs_are_refused(spec: str, said: str, family: Path) -> None:
     with pytest.raises(BadInput, match=said):
         load_tasks(spec.format(family))
+
+
+def test_a_file_of_another_kind_is_no_unknown_family(tmp_path: Path) -> None:
+    file = tmp_path / "mine.data"
+    file.write_text("[]")
+    for open_it in (load_tasks, actor_of):
+        with pytest.raises(BadInput, match=r"give a \.jsonl file"):
+            open_it(str(file))
 
 
 def test_files_without_a_generator_and_empty_splits_are_refused(tmp_path: Path, family: Path) -> None:
@@ -342,10 +352,15 @@ def test_malformed_files_are_refused_with_their_line(tmp_path: Path, data: bytes
         ("question,answer\na\n", "has not the 2 columns"),
         ("question,answer\na,b,c\n", "has not the 2 columns"),
         ('question,answer\n"a,b\n', "a.csv:2"),
-        ("question,reply\na,b\n", "fields there are: question, reply"),
+        ("question,reply\na,b\n", "fields there are: question, reply$"),
+        (
+            "question;answer\na;b\n",
+            "question;answer; .* parted by semicolons: save it with commas",
+        ),
+        ("question\tanswer\na\tb\n", "parted by tabs"),
         ("question,answer\n" + "a" * 200_000 + ",b\n", "field larger"),
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_malformed_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "a.csv"

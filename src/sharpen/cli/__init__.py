@@ -11,10 +11,11 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `sharpen`."""
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnknownOptionError
 
     from sharpen.cli.app import build
     from sharpen.cli.output import explained, fail
+    from sharpen.cli.unknown import unknown
     from sharpen.core.errors import SharpenError
 
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
     except SharpenError as error:
         fail(error.problem, error.remedy, words)
+    except UnknownOptionError as error:
+        fail(*unknown(error), words)
     except CycloptsError as error:
         fail(explained(error), "`sharpen COMMAND --help` shows what is allowed", words)
     except OSError as error:

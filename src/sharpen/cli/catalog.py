@@ -58,7 +58,15 @@ def recipes(*, results: Path = Path("results"), json: Json = False) -> None:
         )
 
 
-def check(kind: Checkable, name: str, /, *, json: Json = False) -> None:
+def check(
+    kind: Checkable,
+    name: str,
+    /,
+    *,
+    question_field: str | None = None,
+    answer_field: str | None = None,
+    json: Json = False,
+) -> None:
     """Run the cases of a verifier, task or recipe; exit 1 if one fails.
 
     Parameters
@@ -67,10 +75,14 @@ def check(kind: Checkable, name: str, /, *, json: Json = False) -> None:
         verifier, task or recipe.
     name
         Its name, spec or file.
+    question_field
+        Field of the question, for a task file.
+    answer_field
+        Field of the reference answer, for a task file.
     """
     from sharpen.experiment.check import check as run_cases
 
-    report = run_cases(kind, name)
+    report = run_cases(kind, name, question_field=question_field, answer_field=answer_field)
     if json:
         print_json(report)
     else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from sharpen.cli.output import Json, print_json, print_pairs
+from sharpen.cli.unknown import SETTINGS_OF
 from sharpen.core.budget import Budget
 from sharpen.core.errors import BadInput, SharpenError
 from sharpen.experiment.spec import Request, RunSpec
@@ -73,7 +74,7 @@ def run_command(name: str) -> Callable[..., None]:
         Print the result as JSON on standard output.
     """
     command.__annotations__["settings"] = Annotated[
-        recipe.config, Parameter(name="*", group=f"Settings of {name}")
+        recipe.config, Parameter(name="*", group=f"{SETTINGS_OF}{name}")
     ]
     return command
 

@@ -21,6 +21,10 @@ class BadInput(SharpenError):
         self.value = value
 
 
+class TooLong(BadInput):
+    """A prompt has more tokens than its model takes."""
+
+
 class Damaged(SharpenError):
     """A stored file or journal row does not match its hash."""
 

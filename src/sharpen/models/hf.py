@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sharpen.core.dialogue import Tool
-from sharpen.core.errors import BadInput
+from sharpen.core.errors import BadInput, TooLong
 from sharpen.core.policy import Decoding
 from sharpen.core.task import Message
 from sharpen.models.base import Capability, Completion, Completions, Prompt
@@ -198,7 +198,7 @@ class HFModel:
         if not ids:
             raise BadInput("prompt", text, "has no tokens", remedy="write at least one character")
         if len(ids) >= self.context:
-            raise BadInput(
+            raise TooLong(
                 "prompt",
                 text[:60],
                 f"has {len(ids)} tokens, and model {self.name} takes {self.context}",

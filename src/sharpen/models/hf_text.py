@@ -40,7 +40,8 @@ class Text:
         """Ids of a prompt, begun as the tokenizer begins texts by default, once, and never ended."""
         start, end = self.tokenizer.bos_token, self.tokenizer.eos_token
         begun = start is not None and text.startswith(start)
-        ids = tuple(self.tokenizer(text, add_special_tokens=not begun).input_ids)
+        # Lengths are checked where prompts are used; transformers would print a warning of its own.
+        ids = tuple(self.tokenizer(text, add_special_tokens=not begun, verbose=False).input_ids)
         ended = len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id and not text.endswith(end)
         return ids[:-1] if ended else ids
 
@@ -49,7 +50,8 @@ class Text:
 
         What looks like a special token is words: who writes `<eos>` must not be taught to end there.
         """
-        return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return tuple(encoded.input_ids)
 
     def inert(self, text: str) -> str:
         """The text with every special token in it broken up, so that a chat form around it holds."""

@@ -7,10 +7,10 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -22,17 +22,18 @@ from starlette.routing import Route
 
 from sharpen.core.attempt import Attempt
 from sharpen.core.engine import Decoder
-from sharpen.core.errors import Busy, SharpenError
 from sharpen.core.policy import Decoding
 from sharpen.serve.answering import Asked
-from sharpen.serve.batching import Batcher
+from sharpen.serve.batching import Answer, Batcher
+from sharpen.serve.errors import BAD, counted, unrouted
 from sharpen.serve.events import Stream
 from sharpen.serve.metrics import Metrics
 from sharpen.serve.served import Served
-from sharpen.serve.wanted import wanted
+from sharpen.serve.wanted import all_wanted
 from sharpen.serve.wire import (
     MOST_BODY,
     ChatRequest,
+    Common,
     Envelope,
     Refusal,
     TextRequest,
@@ -42,7 +43,7 @@ from sharpen.serve.wire import (
 )
 
 Body = ChatRequest | TextRequest
-_BAD = "invalid_request_error"
+B = TypeVar("B", bound=Common)
 
 
 class Limits(NamedTuple):
@@ -87,8 +88,21 @@ class Server:
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`: the one that is served."""
         self._authorise(request)
-        one = {"id": self.served.name, "object": "model", "created": 0, "owned_by": "sharpen"}
-        return JSONResponse({"object": "list", "data": [one]})
+        return JSONResponse({"object": "list", "data": [self._about()]})
+
+    async def model(self, request: Request) -> Response:
+        """`GET /v1/models/NAME`."""
+        self._authorise(request)
+        self._check_named(request.path_params["name"])
+        return JSONResponse(self._about())
+
+    def _about(self) -> dict[str, str | int]:
+        return {"id": self.served.name, "object": "model", "created": 0, "owned_by": "sharpen"}
+
+    def _check_named(self, name: str) -> None:
+        if name != self.served.name:
+            problem = f"there is no model {name[:80]!r}; it is {self.served.name!r}"
+            raise Refusal(404, BAD, problem, "model", "model_not_found")
 
     async def health(self, request: Request) -> Response:
         """`GET /health`."""
@@ -109,12 +123,14 @@ class Server:
         self._authorise(request)
         body = await self._body(request, kind)
         asked = await asyncio.to_thread(self._asked, body)
+        if body.stream and len(asked) > 1:
+            raise Refusal(400, BAD, "prompt: of several none can be streamed; send one at a time", "prompt")
         envelope = Envelope.new(self.served.name, chat=kind is ChatRequest)
         if body.stream:
-            return self._streamed(body, asked, envelope, start)
-        attempts = await self._answer(asked)
-        reply = envelope.wrap(self._choices(attempts, body, asked, envelope), usage=usage_of(attempts))
-        self._count(attempts, start)
+            return self._streamed(body, asked[0], envelope, start)
+        groups = await self._answers(asked)
+        reply = envelope.wrap(self._choices(groups, body, asked, envelope), usage=usage_of(groups))
+        self._count(groups, start)
         return JSONResponse(reply)
 
     def _authorise(self, request: Request) -> None:
@@ -124,66 +140,71 @@ class Server:
 
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            raise Refusal(415, _BAD, "the request must be application/json")
+            raise Refusal(415, BAD, "the request must be application/json")
         data = b""
         async for piece in request.stream():
             data += piece
             if len(data) > MOST_BODY:
-                raise Refusal(413, _BAD, f"the request has more than {MOST_BODY} bytes")
+                raise Refusal(413, BAD, f"the request has more than {MOST_BODY} bytes")
         return parsed(data, kind)
 
-    def _asked(self, body: Body) -> Asked:
-        """The request as the policy is asked it."""
-        if body.model != self.served.name:
-            raise Refusal(
-                404, _BAD, f"there is no model {body.model[:80]!r}; it is {self.served.name!r}", "model"
-            )
+    def _asked(self, body: Body) -> list[Asked]:
+        """The request as the policy is asked it: a dialogue, or every text."""
+        self._check_named(body.model)
         limit = body.limit or min(self.served.max_tokens, self.limits.max_tokens)
         if limit > self.limits.max_tokens:
-            raise Refusal(
-                400, _BAD, f"at most {self.limits.max_tokens} tokens can be asked for", "max_tokens"
-            )
-        raw = body.prompt if isinstance(body, TextRequest) else ""
-        if raw and not self.served.takes_text:
-            raise Refusal(400, _BAD, "this policy answers dialogues: use /v1/chat/completions", "prompt")
-        task, shape, form = wanted(self.served, body)
+            raise Refusal(400, BAD, f"at most {self.limits.max_tokens} tokens can be asked for", "max_tokens")
         warmth = self.served.temperature if body.temperature is None else body.temperature
         decoding = Decoding(warmth, body.top_p or 1.0, limit, body.stops)
-        return Asked(
-            task=task,
-            decoding=decoding,
-            seed=secrets.randbits(62) if body.seed is None else body.seed,
-            samples=body.n or 1,
-            raw=raw,
-            shape=shape,
-            form=form,
-            one_call=isinstance(body, ChatRequest) and body.parallel_tool_calls is False,
-            free=body.seed is None,
-        )
-
-    async def _answer(self, asked: Asked) -> tuple[Attempt, ...]:
-        try:
-            return await asyncio.wait_for(
-                asyncio.wrap_future(self.batcher.submit(asked)), timeout=self.limits.seconds
+        return [
+            Asked(
+                task=one.task,
+                decoding=decoding,
+                seed=secrets.randbits(62) if body.seed is None else body.seed,
+                samples=body.n or 1,
+                raw=one.raw,
+                shape=one.shape,
+                form=one.form,
+                one_call=isinstance(body, ChatRequest) and body.parallel_tool_calls is False,
+                free=body.seed is None,
             )
+            for one in all_wanted(self.served, body)
+        ]
+
+    async def _answers(self, asked: Sequence[Asked]) -> list[tuple[Attempt, ...]]:
+        """The samples of each; where one cannot be answered the others leave the line."""
+        line: list[Answer] = []
+        try:
+            line.extend(self.batcher.submit(one) for one in asked)
+            together = asyncio.gather(*map(asyncio.wrap_future, line))
+            return await asyncio.wait_for(together, timeout=self.limits.seconds)
         except TimeoutError:
             seconds = f"{self.limits.seconds:g} s"
             raise Refusal(504, "timeout", f"there is no answer after {seconds}") from None
+        finally:
+            for answer in line:
+                answer.cancel()
 
     def _choices(
-        self, attempts: Sequence[Attempt], body: Body, asked: Asked, envelope: Envelope
+        self,
+        groups: Sequence[Sequence[Attempt]],
+        body: Body,
+        asked: Sequence[Asked],
+        envelope: Envelope,
     ) -> list[Any]:
-        samples = [spoken(attempt, asked) for attempt in attempts]
+        samples = [
+            spoken(attempt, one) for one, attempts in zip(asked, groups, strict=True) for attempt in attempts
+        ]
         texts = None
         if body.logprobs is not None and body.logprobs is not False:
             model = self.served.model
             if any(sample.logprobs is None for sample in samples) or not isinstance(model, Decoder):
-                raise Refusal(400, _BAD, "this policy's answers have no log-probabilities", "logprobs")
+                raise Refusal(400, BAD, "this policy's answers have no log-probabilities", "logprobs")
             texts = {token: model.decode([token]) for sample in samples for token in sample.tokens}
         return [envelope.choice(index, sample, texts) for index, sample in enumerate(samples)]
 
-    def _count(self, attempts: Sequence[Attempt], start: float) -> None:
-        usage = usage_of(attempts)
+    def _count(self, groups: Sequence[Sequence[Attempt]], start: float) -> None:
+        usage = usage_of(groups)
         for kind in ("prompt", "completion"):
             self.metrics.tokens.labels(kind).inc(float(str(usage[f"{kind}_tokens"])))
         self.metrics.seconds.observe(time.perf_counter() - start)
@@ -201,57 +222,35 @@ class Server:
             answer,
             usage=bool(body.stream_options and body.stream_options.include_usage),
             seconds=self.limits.seconds,
-            done=lambda attempts: self._count(attempts, start),
+            done=lambda attempts: self._count([attempts], start),
         )
         return StreamingResponse(
             events, media_type="text/event-stream", headers={"cache-control": "no-cache"}
         )
 
 
-def parsed(data: bytes, kind: type[Body]) -> Body:
+def parsed(data: bytes, kind: type[B]) -> B:
     """The request as a record; a Refusal names the field that is wrong."""
     try:
         body = json.loads(data)
         if not isinstance(body, dict):
-            raise Refusal(400, _BAD, "the request must be a JSON object")
+            raise Refusal(400, BAD, "the request must be a JSON object")
         if name := ignored(body, chat=kind is ChatRequest):
-            raise Refusal(400, _BAD, f"{name} is not supported by this server", name)
+            raise Refusal(400, BAD, f"{name} is not supported by this server", name)
         return kind.model_validate(body)
     except ValidationError as error:
         # Of several readings of a field the one that came furthest says what is wrong.
         first = max(error.errors(), key=lambda found: len(found["loc"]))
         place, problem = _place(first["loc"]), first["msg"].removeprefix("Value error, ")
-        raise Refusal(400, _BAD, f"{place or 'request'}: {problem}", place or None) from None
+        raise Refusal(400, BAD, f"{place or 'request'}: {problem}", place or None) from None
     except (ValueError, RecursionError):
-        raise Refusal(400, _BAD, "the request is no JSON") from None
+        raise Refusal(400, BAD, "the request is no JSON") from None
 
 
 def _place(parts: Sequence[str | int]) -> str:
     """Where in the request, without the names of readings that pydantic puts between."""
     named = [str(part) for part in parts if part != "str" and "[" not in str(part)]
     return ".".join(part for part, before in zip(named, ["", *named], strict=False) if part != before)
-
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def _counted(server: Server, route: str, handle: Handler) -> Handler:
-    """The handler with every error as the protocol says it, and every reply counted."""
-
-    async def counted(request: Request) -> Response:
-        try:
-            response = await handle(request)
-        except Refusal as refusal:
-            response = JSONResponse(refusal.body, status_code=refusal.status)
-        except Busy as busy:
-            full = Refusal(503, "overloaded_error", str(busy)).body
-            response = JSONResponse(full, status_code=503, headers={"retry-after": "1"})
-        except SharpenError as error:
-            response = JSONResponse(Refusal(400, _BAD, str(error)).body, status_code=400)
-        server.metrics.requests.labels(route, response.status_code).inc()
-        return response
-
-    return counted
 
 
 def application(served: Served, limits: Limits | None = None) -> Starlette:
@@ -262,6 +261,7 @@ def application(served: Served, limits: Limits | None = None) -> Starlette:
         ("/v1/chat/completions", "POST", server.chat),
         ("/v1/completions", "POST", server.text),
         ("/v1/models", "GET", server.models),
+        ("/v1/models/{name:path}", "GET", server.model),
         ("/health", "GET", server.health),
         ("/metrics", "GET", server.numbers),
     ]
@@ -272,7 +272,8 @@ def application(served: Served, limits: Limits | None = None) -> Starlette:
         await asyncio.to_thread(server.batcher.close)
 
     return Starlette(
-        routes=[Route(path, _counted(server, path, handle), methods=[verb]) for path, verb, handle in routes],
+        routes=[Route(path, counted(server, path, handle), methods=[verb]) for path, verb, handle in routes],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(limits.hosts), www_redirect=False)],
+        exception_handlers={code: unrouted([path for path, *_ in routes]) for code in (404, 405)},
         lifespan=lifespan,
     )

@@ -11,6 +11,7 @@ from sharpen.core.attempt import Attempt
 from sharpen.core.errors import SharpenError
 from sharpen.serve.answering import Asked
 from sharpen.serve.batching import Answer
+from sharpen.serve.errors import refusal_of
 from sharpen.serve.streaming import Teller
 from sharpen.serve.wire import Envelope, Refusal, spoken, usage_of
 
@@ -50,7 +51,7 @@ class Stream:
         except TimeoutError:
             yield _event(Refusal(504, "timeout", "there is no answer in time").body)
         except SharpenError as error:
-            yield _event(Refusal(400, "invalid_request_error", str(error)).body)
+            yield _event(refusal_of(error).body)
         finally:
             answer.cancel()
 
@@ -72,7 +73,7 @@ class Stream:
                 yield self._chunk(more)
             yield self._chunk(self._envelope.piece(index, "", sample.reason))
         if usage:
-            yield _event(self._envelope.wrap([], chunk=True, usage=usage_of(attempts)))
+            yield _event(self._envelope.wrap([], chunk=True, usage=usage_of([attempts])))
         yield "data: [DONE]\n\n"
 
     def _chunk(self, choice: dict[str, Any]) -> str:

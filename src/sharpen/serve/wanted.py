@@ -31,12 +31,21 @@ class Wanted(NamedTuple):
     task: Task
     shape: Shape
     form: Form | None
+    raw: str = ""
+    """Text to be continued as it is."""
 
 
-def wanted(served: Served, body: ChatRequest | TextRequest) -> Wanted:
-    """What a request asks of the policy; a Refusal names the field that it cannot act on."""
-    if isinstance(body, TextRequest):
-        return Wanted(Task.ask(body.prompt, ""), FREE, None)
+def all_wanted(served: Served, body: ChatRequest | TextRequest) -> list[Wanted]:
+    """What a request asks of the policy, a dialogue or every one of its texts."""
+    if isinstance(body, ChatRequest):
+        return [wanted(served, body)]
+    if not served.takes_text:
+        raise _bad("prompt", "this policy answers dialogues: use /v1/chat/completions")
+    return [Wanted(Task.ask(text, ""), FREE, None, text) for text in body.prompt]
+
+
+def wanted(served: Served, body: ChatRequest) -> Wanted:
+    """What a dialogue asks of the policy; a Refusal names the field that it cannot act on."""
     if sum(said.shown for said in body.messages) > MOST_PICTURES:
         raise _bad("messages", f"there are more than {MOST_PICTURES} pictures")
     messages = [_message(place, said) for place, said in enumerate(body.messages)]

@@ -18,6 +18,7 @@ from sharpen.serve.asking import MOST_TOOLS, Choice, Format, Offered, Said
 MOST_SAMPLES = 64
 MOST_STOPS = 16
 MOST_MESSAGES = 1000
+MOST_PROMPTS = 64
 MOST_BODY = 16 << 20
 """Bytes of a request."""
 _REASONS = {Stop.LENGTH: "length", Stop.FAILED: "content_filter"}
@@ -100,9 +101,18 @@ class ChatRequest(Common):
 class TextRequest(Common):
     """`POST /v1/completions`."""
 
-    prompt: Annotated[str, Field(min_length=1)]
+    prompt: Annotated[list[str], Field(min_length=1, max_length=MOST_PROMPTS)]
+    """One text or several; choices are numbered through all of them."""
     logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
     """0: of the drawn tokens; others are not kept."""
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _texts(cls, prompt: object) -> object:
+        given = prompt if isinstance(prompt, list) else [prompt]
+        if not all(isinstance(text, str) and text for text in given):
+            raise ValueError("give a text or a list of texts, none of them empty; tokens are not taken")
+        return given
 
     @property
     def limit(self) -> int | None:
@@ -113,10 +123,12 @@ class TextRequest(Common):
 class Refusal(Exception):
     """A request that is not answered, as the protocol says it."""
 
-    def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, status: int, kind: str, message: str, param: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": None}}
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 class Spoken(NamedTuple):
@@ -171,11 +183,13 @@ def _refusal(text: str, calls: Sequence[Call], asked: Asked) -> str | None:
     return f"What the policy wrote does not fit the schema: {problem}" if problem else None
 
 
-def usage_of(attempts: Sequence[Attempt]) -> dict[str, JsonValue]:
-    """Tokens of a request: the prompt's once, the policy's for every sample."""
-    shown = [turn for turn in attempts[0].turns if turn.author is not Author.POLICY] if attempts else []
-    prompt = sum(len(turn.token_ids) for turn in shown)
-    drawn = sum(attempt.token_count for attempt in attempts)
+def usage_of(groups: Sequence[Sequence[Attempt]]) -> dict[str, JsonValue]:
+    """Tokens of a request: every prompt's once, the policy's for every sample."""
+    firsts = [attempts[0] for attempts in groups if attempts]
+    prompt = sum(
+        len(turn.token_ids) for one in firsts for turn in one.turns if turn.author is not Author.POLICY
+    )
+    drawn = sum(attempt.token_count for attempts in groups for attempt in attempts)
     return {"prompt_tokens": prompt, "completion_tokens": drawn, "total_tokens": prompt + drawn}
 
 

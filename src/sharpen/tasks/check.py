@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -19,12 +20,15 @@ def check_task(
     *,
     open_verifier: Callable[[str], V],
     prove: Callable[[V, Sequence[Task]], CheckReport],
+    question_field: str | None = None,
+    answer_field: str | None = None,
 ) -> CheckReport:
     """Load a small set twice, compare, and try its default verifier on it.
 
     Opening and proving verifiers is the caller's affair (see sharpen.verifiers), as they stand above tasks.
     """
-    first, second = (load_tasks(spec, train=32, val=16, test=16) for _ in range(2))
+    load = partial(load_tasks, spec, question_field=question_field, answer_field=answer_field)
+    first, second = (load(train=32, val=16, test=16) for _ in range(2))
     parts = (first.train, first.val, second.open_test())
     questions = [normal(told(task)) for task in chain(*parts)]
     proof = prove(open_verifier(first.verifier), first.train)

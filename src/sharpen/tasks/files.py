@@ -94,8 +94,16 @@ def _field(option: str, given: str | None, usual: Sequence[str], there: list[str
         found = next((by_lower[name] for name in usual if name in by_lower), None)
     if found is None:
         problem = f"{path} has no such field" if given else f"none of {', '.join(usual)} is in {path}"
-        raise BadInput(option, given, problem, remedy=f"fields there are: {', '.join(map(str, there))}")
+        raise BadInput(option, given, problem, remedy=_fields_there(there, path))
     return found
+
+
+def _fields_there(there: Sequence[str], path: Path) -> str:
+    """Which fields there are; one that looks like a whole header tells of another mark between columns."""
+    marks = {";": "semicolons", "\t": "tabs", "|": "bars"} if path.suffix.lower() == ".csv" else {}
+    mark = next((marks[mark] for mark in marks if len(there) == 1 and mark in there[0]), None)
+    known = f"fields there are: {', '.join(map(str, there))}"
+    return f"{known}; its columns seem to be parted by {mark}: save it with commas" if mark else known
 
 
 def _item(path: Path, row: Row, fields: _Fields) -> _Item:

@@ -35,9 +35,21 @@ def pictures_named(value: object, folder: Path) -> list[Picture]:
         raise BadInput(
             "picture", f"{value!r:.40}", "is no path and no list of some", remedy=f"at most {MOST_PICTURES}"
         )
-    return [
-        picture_in(name) if name.startswith("data:") else picture_at(Path(name), folder) for name in names
-    ]
+    return [_picture(name, folder) for name in names]
+
+
+def _picture(name: str, folder: Path) -> Picture:
+    if name.startswith("data:"):
+        return picture_in(name)
+    if "://" in name:
+        # As a path it would lose a slash, and the problem told would be a missing file.
+        raise BadInput(
+            "picture",
+            f"{name:.80}",
+            "is an address, and addresses are never fetched",
+            remedy="give a file beside the tasks, or a data: URL",
+        )
+    return picture_at(Path(name), folder)
 
 
 def picture_in(url: str) -> Picture:
@@ -58,9 +70,19 @@ def picture_at(path: Path, folder: Path) -> Picture:
     name = str(path)
     place = (folder / path).resolve()
     if path.is_absolute() or not place.is_relative_to(folder.resolve()):
-        raise _refused(name, "does not lie beside the tasks")
+        raise BadInput(
+            "picture",
+            name,
+            "does not lie beside the tasks",
+            remedy=f"put it in {folder} or below, and give its path from there",
+        )
     if not place.is_file():
-        raise _refused(name, "there is no such file")
+        raise BadInput(
+            "picture",
+            name,
+            f"there is no such file in {folder}",
+            remedy="check the path; it begins at the folder of the task file",
+        )
     with place.open("rb") as handle:
         return decoded(handle.read(MOST_PICTURE_BYTES + 1), name)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from sharpen.core import plugins
@@ -28,6 +29,8 @@ from sharpen.tasks.files import load_file
 PACKAGE = "sharpen.tasks"
 NUMBER = re.compile(r"[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?", re.ASCII)
 FILE_SUFFIXES = (".jsonl", ".csv")
+OTHER_SUFFIXES = (".json", ".txt", ".tsv", ".parquet", ".xlsx", ".yaml", ".yml", ".xml")
+"""Of files in which people keep data, and which are not read."""
 COMMON = {"data_seed": int}
 COMMON_GYM = {"data_seed": int, "partial_credit": bool}
 
@@ -85,8 +88,22 @@ def actor_of(spec: str) -> str:
     name = Spec.parse(spec, kind="task").name
     if name.lower().endswith(FILE_SUFFIXES) or name.startswith("rg:"):
         return SINGLE_TURN
-    module = plugins.load(PACKAGE, name, kind="task family", defines="generate")
+    module = _family_module(name)
     return str(getattr(module, "ACTOR", SINGLE_TURN))
+
+
+def _family_module(name: str) -> ModuleType:
+    """The module of a family; a file of another kind is not taken for a family that is missing."""
+    path = Path(name)
+    kept = path.suffix.lower() in OTHER_SUFFIXES or (path.suffix and path.is_file())
+    if kept and ".py" not in name:
+        raise BadInput(
+            "task",
+            name,
+            "is no kind of file that tasks are read from",
+            remedy="give a .jsonl file (one JSON object a line), a .csv file, or a .py file with `generate`",
+        )
+    return plugins.load(PACKAGE, name, kind="task family", defines="generate")
 
 
 def _common(spec: Spec, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Spec]:
@@ -97,7 +114,7 @@ def _common(spec: Spec, kinds: Mapping[str, Any]) -> tuple[dict[str, Any], Spec]
 
 def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> TaskSet:
     common, rest = _common(spec, COMMON)
-    module: Any = plugins.load(PACKAGE, rest.name, kind="task family", defines="generate")
+    module: Any = _family_module(rest.name)
     generate: Callable[..., Problem | Task] | None = getattr(module, "generate", None)
     if generate is None:
         raise BadInput(
