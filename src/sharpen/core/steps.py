@@ -19,7 +19,7 @@ _NO_ANSWER = Error(kind="no answer", detail="the model's endpoint failed or refu
 
 
 def acted(make: Callable[[], Sequence[Attempt]], jobs: Sequence[Job]) -> Done:
-    """Attempts at jobs and the files they made; what they used counts without the turns that jobs began with."""
+    """Attempts at jobs, and the files they made; turns that jobs began with are not counted again."""
     attempts = tuple(make())
     pairs = list(zip(attempts, jobs, strict=True))
     usage = Usage(
