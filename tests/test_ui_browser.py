@@ -17,6 +17,7 @@ from helpers_ui import LONG, hostile_run, manifest
 from sharpen.core.budget import Purpose
 from sharpen.core.engine import Done
 from sharpen.core.run import Run
+from sharpen.core.stats import Interval
 from sharpen.experiment.manifest import KEY, Manifest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven through playwright")
@@ -123,6 +124,20 @@ def test_the_token_is_asked_for_and_does_not_stay_in_the_address(
         page.goto(site.address)
         page.get_by_role("link", name="two", exact=True).wait_for(timeout=PATIENCE)
         assert site.token not in page.url
+
+
+def test_a_score_is_written_as_the_command_line_writes_it(page: playwright.Page) -> None:
+    scores = [part / 16 for part in range(-16, 17)] + [part / 4000 for part in range(-40, 41)]
+    ends = [(score, score / 3, -score) for score in (*scores, 0.0, -0.0, 13 / 16, 1e-9)]
+    for signed in (False, True):
+        found = [Interval(mean=mean, low=low, high=high, n=16) for mean, low, high in ends]
+        said = page.evaluate(
+            "async ([found, signed]) => {const {interval} = await import('./format.js');"
+            "return found.map((each) => interval(each, signed))}",
+            [[item.model_dump() for item in found], signed],
+        )
+        assert said == [item.percent(signed=signed) for item in found]
+    assert found[-2].percent(signed=False).startswith("81.2%")
 
 
 def test_search_and_compare(page: playwright.Page) -> None:
