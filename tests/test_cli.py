@@ -101,6 +101,8 @@ def test_changes_are_refused_by_name_unless_forked(run: Path) -> None:
 def test_looking_at_runs(run: Path, tmp_path: Path) -> None:
     listed = json.loads(sharpen("runs", "--folder", str(run.parent), "--json").stdout)
     assert listed[0]["state"] == "done"
+    # The usual folder need not be there before the first run.
+    assert sharpen("runs", cwd=tmp_path).stdout.startswith("no runs in runs;")
     shown = sharpen("show", str(run))
     assert "control: no update" in shown.stdout and "majority of 2" in shown.stdout
     attempts = json.loads(sharpen("show", str(run), "--task", "", "--json").stdout)
@@ -191,6 +193,7 @@ BAD = {
     "a script that is to be trained": ["run", "star", "--task", "chain", "--model", "scripted:digits"],
     "forbidden channel": ["run", "star", "--task", "chain", "--forbid", "label"],
     "no run there": ["show", "nowhere"],
+    "no folder of runs there": ["runs", "--folder", "r/none"],
     "nothing to resume": ["resume", "nowhere"],
 }
 
