@@ -224,6 +224,13 @@ def test_bad_input_is_one_line_with_a_remedy(
     assert not (bad_files / "runs").exists()
 
 
+def test_of_a_run_that_is_not_there_only_the_error_is_said(tmp_path: Path) -> None:
+    done = sharpen("resume", "r/nope", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: there is no run in r/nope")
+
+
 def test_two_processes_on_one_run(run: Path) -> None:
     from sharpen.core.journal import Journal
 

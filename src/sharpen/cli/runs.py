@@ -192,9 +192,11 @@ def resume(
     executor
         Where judges run: local, ray, or ray:ADDRESS; `ray?engines=4` also makes attempts there.
     """
+    from sharpen.experiment.execute import begun
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
+    begun(folder)  # before anything is said of a folder that holds no run
     result = _displayed(
         folder,
         json,
