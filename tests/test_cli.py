@@ -101,6 +101,8 @@ def test_changes_are_refused_by_name_unless_forked(run: Path) -> None:
 def test_looking_at_runs(run: Path, tmp_path: Path) -> None:
     listed = json.loads(sharpen("runs", "--folder", str(run.parent), "--json").stdout)
     assert listed[0]["state"] == "done"
+    # The usual folder need not be there before the first run.
+    assert sharpen("runs", cwd=tmp_path).stdout.startswith("no runs in runs;")
     shown = sharpen("show", str(run))
     assert "control: no update" in shown.stdout and "majority of 2" in shown.stdout
     attempts = json.loads(sharpen("show", str(run), "--task", "", "--json").stdout)
@@ -201,6 +203,7 @@ BAD = {
     "a script that is to be trained": ["run", "star", "--task", "chain", "--model", "scripted:digits"],
     "forbidden channel": ["run", "star", "--task", "chain", "--forbid", "label"],
     "no run there": ["show", "nowhere"],
+    "no folder of runs there": ["runs", "--folder", "r/none"],
     "nothing to resume": ["resume", "nowhere"],
 }
 
@@ -243,6 +246,13 @@ def test_bad_input_is_one_line_with_a_remedy(
 def test_an_unknown_option_is_told_a_close_one_or_none(words: tuple[str, ...], told: str, kept: str) -> None:
     line = refused(*words)
     assert told in line and kept not in line
+
+
+def test_of_a_run_that_is_not_there_only_the_error_is_said(tmp_path: Path) -> None:
+    done = sharpen("resume", "r/nope", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: there is no run in r/nope")
 
 
 def test_two_processes_on_one_run(run: Path) -> None:

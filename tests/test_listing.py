@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
 from helpers_report import toy_run
+from sharpen.core.errors import BadInput
+from sharpen.core.journal import Journal
 from sharpen.core.stats import Interval
 from sharpen.experiment.show import RunInfo, list_runs
 from sharpen.report.history import read_history
@@ -48,6 +51,23 @@ def test_every_run_is_one_line_that_fits(runs: list[RunInfo], width: int, termin
     for row, run in zip(rows[2:], runs, strict=True):
         assert run.state in row
         assert ("+12.5% (-5.0 to +30.0)" in row) == (run.gain is not None)
+
+
+def test_runs_of_comparisons_are_listed_and_told_apart(tmp_path: Path) -> None:
+    names = ["alone", "a-comparison-of-recipes/runs/nothing-s0", "a-comparison-of-recipes/runs/nothing-s1"]
+    for name in names:
+        Journal(tmp_path / name).close()
+    (tmp_path / "linked").symlink_to(tmp_path / "alone")
+    found = list_runs(tmp_path)
+    assert [run.name for run in found] == sorted(names)
+    assert [Path(run.folder) for run in found] == [tmp_path / name for name in sorted(names)]
+    for rows in (printed(found, 160, terminal=False), printed(found, 60, terminal=True)):
+        assert [any(f"nothing-s{seed} " in row for row in rows) for seed in (0, 1)] == [True, True]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="none"):
+        list_runs(tmp_path / "none")
 
 
 def test_shows_the_rounds_of_a_run_that_is_not_finished(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from sharpen.core.budget import Purpose
 from sharpen.core.errors import BadInput, Busy, SharpenError
 from sharpen.core.journal import Journal
 from sharpen.experiment.rounds import Steps, rounds_of
+from sharpen.experiment.show import list_runs
 from sharpen.report.history import read_history
 from sharpen.ui.app import build
 from sharpen.ui.attempts import PAGE, PIECE
@@ -104,6 +105,10 @@ def test_everything_needs_the_token(client: TestClient) -> None:
 def test_other_sites_are_refused_even_with_the_token(client: TestClient, headers: dict[str, str]) -> None:
     assert client.get("/api/runs", headers=KEY | headers).status_code == 403
     assert client.post("/api/run/stop", json={"run": "one"}, headers=KEY | headers).status_code == 403
+
+
+def test_the_command_lists_the_same_runs(ask: Ask, runs: Path) -> None:
+    assert {card["name"] for card in ask("runs")["items"]} == {run.name for run in list_runs(runs)}
 
 
 def test_requests_are_small(client: TestClient) -> None:

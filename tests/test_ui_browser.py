@@ -17,12 +17,14 @@ from helpers_ui import LONG, hostile_run, manifest
 from sharpen.core.budget import Purpose
 from sharpen.core.engine import Done
 from sharpen.core.run import Run
+from sharpen.core.stats import Interval
 from sharpen.experiment.manifest import KEY, Manifest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven through playwright")
 pytest.importorskip("fastapi", reason="the extra `ui` is not installed")
 
 from sharpen.ui.serving import Site, open_site  # noqa: E402
+from sharpen.ui.shelf import Card, Shelf, State  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -123,6 +125,79 @@ def test_the_token_is_asked_for_and_does_not_stay_in_the_address(
         page.goto(site.address)
         page.get_by_role("link", name="two", exact=True).wait_for(timeout=PATIENCE)
         assert site.token not in page.url
+
+
+def test_a_score_is_written_as_the_command_line_writes_it(page: playwright.Page) -> None:
+    scores = [part / 16 for part in range(-16, 17)] + [part / 4000 for part in range(-40, 41)]
+    ends = [(score, score / 3, -score) for score in (*scores, 0.0, -0.0, 13 / 16, 1e-9)]
+    for signed in (False, True):
+        found = [Interval(mean=mean, low=low, high=high, n=16) for mean, low, high in ends]
+        said = page.evaluate(
+            "async ([found, signed]) => {const {interval} = await import('./format.js');"
+            "return found.map((each) => interval(each, signed))}",
+            [[item.model_dump() for item in found], signed],
+        )
+        assert said == [item.percent(signed=signed) for item in found]
+    assert found[-2].percent(signed=False).startswith("81.2%")
+
+
+GAIN = Interval(mean=-0.125, low=-0.4125, high=0.1625, n=16)
+CARD = Card(
+    name="chain-of-thought/runs/more-samples-16-s0",
+    state=State.BUDGET,
+    stopped_by="sampled_tokens",
+    recipe="recursive_introspection",
+    task="jsonl:/data/questions-of-the-last-year.jsonl?split=hard&level=3",
+    model="openai:https://inference.somewhere.example:8443/v1?model=org/a-model-of-32b-instruct",
+    after=GAIN,
+    delta=GAIN,
+    rows=123_456,
+)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_gain_is_in_sight_however_long_the_names(
+    page: playwright.Page, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(Shelf, "cards", lambda _: [CARD])
+    page.set_viewport_size({"width": width, "height": 700})
+    page.reload()
+    row = page.locator("tbody tr", has_text="more-samples")
+    gain, box = row.locator("td.score").first, page.locator(".wide")
+    playwright.expect(gain).to_have_text(GAIN.percent(signed=True))
+    place, around = gain.bounding_box(), box.bounding_box()
+    assert place is not None and around is not None
+    assert place["x"] + place["width"] <= around["x"] + around["width"]
+    if width == 1280:
+        assert box.evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+    for text in (CARD.recipe, CARD.task, CARD.model):
+        cell = row.get_by_title(text, exact=True)
+        assert cell.evaluate("(cell) => cell.scrollWidth > cell.clientWidth")
+
+
+@pytest.mark.parametrize(
+    ("state", "resumes", "budgets"),
+    [(State.DONE, 0, 0), (State.BUDGET, 1, 1), (State.UNFINISHED, 1, 0), (State.EMPTY, 0, 0)],
+)
+def test_only_what_is_left_to_do_is_offered(
+    page: playwright.Page,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    state: State,
+    resumes: int,
+    budgets: int,
+) -> None:
+    found = Shelf.card
+    monkeypatch.setattr(
+        Shelf, "card", lambda shelf, name: found(shelf, name).model_copy(update={"state": state})
+    )
+    go(page, site, "run/two")
+    page.locator("#state", has_text=state).wait_for()
+    resume, budget = page.get_by_role("button", name="Resume"), page.get_by_label("New budget")
+    assert (resume.count(), budget.count()) == (resumes, budgets)
+    if budgets:
+        resume.click()
+        assert budget.evaluate("(field) => field.validity.valueMissing && field === document.activeElement")
 
 
 def test_search_and_compare(page: playwright.Page) -> None:

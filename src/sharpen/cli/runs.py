@@ -193,9 +193,11 @@ def resume(
     executor
         Where judges run: local, ray, or ray:ADDRESS; `ray?engines=4` also makes attempts there.
     """
+    from sharpen.experiment.execute import begun
     from sharpen.experiment.execute import resume as go_on
 
     limits = Budget.parse(budget) if budget else None
+    begun(folder)  # before anything is said of a folder that holds no run
     result = _displayed(
         folder,
         json,
@@ -212,15 +214,16 @@ def runs(*, folder: Path = RUNS, json: Json = False) -> None:
     Parameters
     ----------
     folder
-        Where the runs are.
+        Where the runs are; those of comparisons in it are listed with them.
     """
     from sharpen.experiment.show import list_runs
     from sharpen.ui.holders import Holders
 
     holders = Holders()
+    # Nobody has made the usual folder before the first run; one that was named must be there.
+    listed = list_runs(folder) if folder != RUNS or folder.exists() else []
     found = [
-        run.model_copy(update={"state": "running"}) if holders.of(Path(run.folder)) else run
-        for run in list_runs(folder)
+        run.model_copy(update={"state": "running"}) if holders.of(Path(run.folder)) else run for run in listed
     ]
     if json:
         print_json(found)

@@ -82,12 +82,18 @@ def resume(
     folder: Path, listener: Listener, *, budget: Budget | None, repair: bool, executor: str = LOCAL
 ) -> Result:
     """Continue the run in `folder` as it was asked for, maybe with another budget."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
+    manifest = begun(folder)
     asked = {"executor": executor} if budget is None else {"executor": executor, "budget": budget}
     spec = manifest.spec.model_copy(update=asked)
     return execute(spec, folder, listener, repair=repair)
+
+
+def begun(folder: Path) -> Manifest:
+    """What the run in `folder` was asked to do; SharpenError if there is none that could be continued."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise SharpenError(f"there is no run in {folder}", remedy="`sharpen runs` lists the runs")
+    return manifest
 
 
 def _refuse_unusable(folder: Path) -> None:

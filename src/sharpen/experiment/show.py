@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,11 +21,16 @@ from sharpen.experiment.manifest import read_manifest
 from sharpen.experiment.result import RESULT, Result, read_file
 from sharpen.search.trees import Tree, Trees
 
+_DEEPEST = 3
+"""Folders below the root in which runs are looked for: comparisons keep theirs in folders of their own."""
+
 
 class RunInfo(Record):
     """A line of the list of runs."""
 
     folder: str
+    name: str = ""
+    """Path below the folder that was listed."""
     recipe: str
     model: str
     task: str
@@ -65,9 +71,34 @@ def read_result(folder: Path) -> Result:
     return read_file(path)
 
 
+def find_runs(root: Path) -> dict[str, Path]:
+    """Every run below a folder, those of comparisons among them, by name: its path below the folder."""
+    return {path.relative_to(root).as_posix(): path for path in sorted(_runs_below(root, _DEEPEST))}
+
+
+def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # removed meanwhile, or not ours to read: there is nothing to show of it
+        return
+    for path in (Path(entry.path) for entry in entries if _has_text(entry.name)):
+        if (path / "journal.sqlite").is_file():
+            yield path
+        elif depth > 1:
+            yield from _runs_below(path, depth - 1)
+
+
+def _has_text(name: str) -> bool:
+    """Whether a name is text; bytes that are none cannot be told to a page."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
 def list_runs(root: Path) -> list[RunInfo]:
-    """Every run below a folder, by name."""
-    return [_readable_info(path.parent) for path in sorted(root.glob("*/journal.sqlite"))]
+    """Every run below a folder, by name; BadInput if there is no such folder."""
+    if not root.is_dir():
+        raise BadInput("folder", str(root), "is no folder", remedy="give the folder that holds your runs")
+    found = find_runs(root).items()
+    return [_readable_info(folder).model_copy(update={"name": name}) for name, folder in found]
 
 
 def _readable_info(folder: Path) -> RunInfo:

@@ -17,7 +17,7 @@ from sharpen.experiment.show import RunInfo
 from sharpen.report.history import History
 from sharpen.report.standing import duration
 from sharpen.report.summary import print_rounds
-from sharpen.report.text import one_line
+from sharpen.report.text import one_line, visible
 
 _WIDE = 160
 """Columns that all facts need; also what there is where no terminal sets a width."""
@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
 
 _COLUMNS = {
-    "run": Column(lambda run: Path(run.folder).name),
+    "run": Column(lambda run: _end(visible(run.name or Path(run.folder).name), _LONGEST)),
     "state": Column(lambda run: run.state),
     "recipe": Column(lambda run: Path(run.recipe).stem, always=False),
     "task": Column(lambda run: run.task),
@@ -49,6 +49,11 @@ _COLUMNS = {
     "steps": Column(lambda run: f"{run.steps:,}", "right", always=False),
     "last step": Column(lambda run: _ago(run.changed), "right"),
 }
+
+
+def _end(name: str, most: int) -> str:
+    """What tells runs of one comparison apart stands at the end of their names: that stays."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def print_runs(console: Console, runs: Sequence[RunInfo]) -> None:
@@ -63,6 +68,7 @@ def print_runs(console: Console, runs: Sequence[RunInfo]) -> None:
         given = max(0, min(over, widths.get(name, 0) - _LEAST))
         if given:
             widths[name], over = widths[name] - given, over - given
+    cells["run"] = [_end(name, widths["run"]) for name in cells["run"]]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, column in shown.items():
         table.add_column(name, justify=column.justify, width=widths[name], no_wrap=True, overflow="ellipsis")

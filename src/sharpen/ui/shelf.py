@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +13,9 @@ from sharpen.core.records import Record
 from sharpen.core.stats import Interval
 from sharpen.core.tail import Tail
 from sharpen.experiment.manifest import read_manifest
-from sharpen.experiment.show import read_result
+from sharpen.experiment.show import find_runs, read_result
 from sharpen.ui.holders import Holders
 
-_DEEPEST = 3
-"""Folders below the root in which runs are looked for: comparisons keep theirs in folders of their own."""
 _FRESH = 1.0
 """Seconds for which a look at the folder holds."""
 
@@ -99,8 +95,7 @@ class Shelf:
     def _found(self, *, anew: bool = False) -> dict[str, Path]:
         with self._looking:
             if anew or time.monotonic() - self._looked > _FRESH:
-                paths = sorted(_runs_below(self.root, _DEEPEST))
-                self._folders = {path.relative_to(self.root).as_posix(): path for path in paths}
+                self._folders = find_runs(self.root)
                 self._looked = time.monotonic()
             return self._folders
 
@@ -112,23 +107,6 @@ class Shelf:
             self._cards[name] = (stamp, card)
         running = card.state is not State.UNREADABLE and holders.of(folder) is not None
         return card.model_copy(update={"state": State.RUNNING}) if running else card
-
-
-def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    except OSError:  # removed meanwhile, or not ours to read: there is nothing to show of it
-        return
-    for path in (Path(entry.path) for entry in entries if _has_text(entry.name)):
-        if (path / "journal.sqlite").is_file():
-            yield path
-        elif depth > 1:
-            yield from _runs_below(path, depth - 1)
-
-
-def _has_text(name: str) -> bool:
-    """Whether a name is text; bytes that are none cannot be told to a page."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def stamp_of(folder: Path) -> Stamp:

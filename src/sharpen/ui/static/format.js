@@ -1,8 +1,18 @@
 // Numbers and times in words.
 
+// One decimal as Python writes it, which wrote the charts and the command line: the same score is the same text
+// everywhere. Of two that are equally near, toFixed takes the larger and Python the even one; with one decimal
+// they differ where exactly .25 is left.
+export function tenths(value) {
+  const size = Math.abs(value);
+  const text = (size % 1 === 0.25 ? Math.floor(size) + 0.2 : size).toFixed(1);
+  return value < 0 || Object.is(value, -0) ? `-${text}` : text;
+}
+
 export const percent = (value, signed = false) => {
   if (value === null || value === undefined) return "unknown";
-  return `${signed && value >= 0 ? "+" : ""}${(100 * value).toFixed(1)}%`;
+  const text = tenths(100 * value);
+  return `${signed && !text.startsWith("-") ? "+" : ""}${text}%`;
 };
 
 export function interval(item, signed = false) {
@@ -16,9 +26,9 @@ export const count = (value) => Number(value).toLocaleString("en");
 
 export function seconds(value) {
   if (value < 1) return `${Math.round(1000 * value)} ms`;
-  if (value < 60) return `${value.toFixed(1)} s`;
-  if (value < 5400) return `${(value / 60).toFixed(1)} min`;
-  return `${(value / 3600).toFixed(1)} h`;
+  if (value < 60) return `${tenths(value)} s`;
+  if (value < 5400) return `${tenths(value / 60)} min`;
+  return `${tenths(value / 3600)} h`;
 }
 
 export function ago(epoch) {

@@ -61,9 +61,10 @@ function buttons(head, card) {
     button.disabled = false;
   };
   if (card.state === "running") return [h("button", { type: "button", onclick: act("run/stop", () => ({})) }, "Stop"), note];
-  if (card.state === "empty" || card.state === "unreadable") return [];
-  const budget = h("input", { id: "budget", placeholder: "sampled_tokens=2e6", "aria-describedby": "budget-why" });
-  const needed = card.state === "budget" || card.state === "done";
+  // Nothing is left to do for a run that is done; one that used up its budget needs another.
+  if (!["unfinished", "budget"].includes(card.state)) return [];
+  const needed = card.state === "budget";
+  const budget = h("input", { id: "budget", placeholder: "sampled_tokens=2e6", required: needed, "aria-describedby": "budget-why" });
   return [h("form", { onsubmit: act("run/resume", () => ({ budget: budget.value })) },
     needed && [h("label", { for: "budget" }, "New budget"), budget, h("span", { id: "budget-why", class: "unseen" }, "limits in the place of the old ones")],
     h("button", {}, "Resume")), note];

@@ -6,7 +6,8 @@ import { fill, h, patch, since, table } from "./dom.js";
 import { count, interval, stateWords, withoutFolders } from "./format.js";
 
 const STATES = ["running", "done", "budget", "unfinished", "empty", "unreadable"];
-const COLUMNS = ["", "state", "run", "recipe", "task", "model", "seed", "test score after", "gain", "steps", "changed"];
+// What a run came to stands before what it is made of: a narrow screen shows it without being moved.
+const COLUMNS = ["", "state", "run", "gain", "test score after", "recipe", "task", "model", "seed", "steps", "changed"];
 const ticked = new Set();
 
 export const runAddress = (name, tab = "", fields = {}) => {
@@ -58,11 +59,11 @@ function row(view, card) {
   return h("tr", { "data-key": card.name },
     h("td", {}, tick),
     h("td", { class: `state ${card.state}` }, stateWords(card)),
-    h("th", { scope: "row" }, h("a", { href: runAddress(card.name) }, card.name)),
-    ...[card.recipe, card.task, card.model].map((text) => h("td", { title: text }, withoutFolders(text))),
+    h("th", { scope: "row", class: "name" }, h("a", { href: runAddress(card.name) }, card.name)),
+    h("td", { class: "number score" }, interval(card.delta, true)),
+    h("td", { class: "number score" }, interval(card.after)),
+    ...[card.recipe, card.task, card.model].map((text) => h("td", { class: "short", title: text }, withoutFolders(text))),
     h("td", { class: "number" }, card.state === "empty" || card.state === "unreadable" ? "" : card.seed),
-    h("td", { class: "number" }, interval(card.after)),
-    h("td", { class: "number" }, interval(card.delta, true)),
     h("td", { class: "number" }, card.rows ? count(card.rows) : card.problem),
     h("td", { class: "number" }, since(card.changed)));
 }
