@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
 from sharpen.core.errors import Damaged
 from sharpen.core.policy import Policy
+from sharpen.core.records import decode
 from sharpen.core.task import Task
 from sharpen.environments.base import start
 from sharpen.environments.rules import RULES
@@ -295,3 +297,8 @@ def test_the_own_player_follows_the_best_advice_and_nothing_else(seed: int, rule
         world.move(moves[-1])
     assert not any(move.startswith("<mem>") for move in moves) or f"<think> {rule} " in moves[-1]
     assert world.outcome().facts["answered"] == 1
+
+
+def test_counters_beyond_all_bounds_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        decode(Memory, b'{"items":[{"text":"Look twice.","used":0,"succeeded":1' + b"0" * 400 + b"}]}")

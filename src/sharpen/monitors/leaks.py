@@ -58,13 +58,15 @@ class Questions:
             for gram in grams
             if shared[gram] == 1 and gram not in public
         }
+        self._first_words = {gram[0] for gram in self._places}
 
     def within(self, text: str) -> list[Leak]:
         """The questions in a text, in order of their places."""
         said = words(text)
         leaks: dict[int, bool] = {}
+        starts = [start for start, word in enumerate(said) if word in self._first_words]
         for length in self._lengths:
-            for start in range(len(said) - length + 1):
+            for start in starts:
                 place = self._places.get(said[start : start + length])
                 if place is not None and not leaks.get(place):
                     after = said[start + length : start + length + BESIDE]
@@ -156,9 +158,13 @@ def texts_in(data: bytes) -> str:
     whole = _strings(text)
     if whole is not None:
         return whole
-    lines = [_strings(line) for line in text.splitlines() if line.strip()]
-    known = [line for line in lines if line is not None]
-    return "\n".join(known) if known and len(known) == len(lines) else text
+    known: list[str] = []
+    for line in filter(str.strip, text.splitlines()):
+        found = _strings(line)
+        if found is None:
+            return text
+        known.append(found)
+    return "\n".join(known) if known else text
 
 
 def _strings(text: str) -> str | None:
