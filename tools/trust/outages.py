@@ -72,7 +72,7 @@ def _means(values: Sequence[float | None]) -> list[str]:
 
 def _decisions(report: GateReport, mode: GateMode) -> list[str]:
     poor = report.test.coverage < 0.95
-    if poor and (report.decision is not Decision.UNDECIDED or report.spending.compared):
+    if poor and (report.decision is not Decision.UNDECIDED or report.p_value is not None):
         return [f"decided at coverage {report.test.coverage}"]
     if poor and report.adopted is not (mode is GateMode.OBSERVE):
         return ["adopted what is not known to be better"]
@@ -80,7 +80,7 @@ def _decisions(report: GateReport, mode: GateMode) -> list[str]:
 
 
 def same_decision(seed: int) -> list[str]:
-    """The decision over scores with gaps is that over the scored tasks alone."""
+    """The decision over scores with gaps is that over the scored tasks alone, or none if they are too few."""
     rng = random_for("same decision", seed)
     pairs = [(float(rng.random() < 0.4), float(rng.random() < 0.4 + rng.random() * 0.5)) for _ in range(200)]
     gaps = [tuple(None if rng.random() < 0.012 else score for score in pair) for pair in pairs]
@@ -89,6 +89,8 @@ def same_decision(seed: int) -> list[str]:
     with_gaps, without = (
         rule.decide([b for b, _ in some], [a for _, a in some], versions=VERSIONS) for some in (gaps, known)
     )
+    if len(known) / len(pairs) < rule.min_coverage:
+        return _decisions(with_gaps, rule.mode)
     same = (with_gaps.decision, with_gaps.p_value) == (without.decision, without.p_value)
     return [] if same else [f"{with_gaps.reason} with gaps, {without.reason} without"]
 
