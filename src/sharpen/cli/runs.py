@@ -66,7 +66,8 @@ def run_command(name: str) -> Callable[..., None]:
     fork
         If the folder holds a run of something else, start a new one beside it.
     dry_run
-        Check everything, print the resolved configuration and the predicted cost, and stop.
+        Check everything, print the resolved configuration and the predicted cost, and stop. An endpoint is
+        sent nothing.
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     json
