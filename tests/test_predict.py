@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from helpers_endpoint import Endpoint
-from sharpen.experiment.predict import Forecast, predict
+from sharpen.core.check import Checkable
+from sharpen.core.journal import Entry, Wall
+from sharpen.experiment.check import check
+from sharpen.experiment.evaluate import evaluate
+from sharpen.experiment.execute import execute
+from sharpen.experiment.predict import Forecast, Silent, predict
 from sharpen.experiment.spec import RunSpec
 
 
@@ -56,3 +61,31 @@ def test_a_comparison_measures_an_endpoint_and_plays_the_rest(endpoint: Endpoint
     found = forecast(endpoint, written(tmp_path, 60), paying=True)
     assert len(endpoint.asked) == 64 and endpoint.looked == 1
     assert found.tokens_per_second > 0 and "predicted seconds" in dict(found.lines())
+
+
+def test_sizes_and_what_was_left_out_are_told_before_any_work(tmp_path: Path) -> None:
+    """By a dry run, a check, an evaluation and a run."""
+    path = str(written(tmp_path, 90, repeated=30))
+    spec = RunSpec(recipe="self_refine", model="scripted:digits", task=path, test=10, threads=1)
+    told = predict(spec).tasks
+    sizes = dict(told)["tasks"]
+    assert "train (of 256 wanted)" in sizes and "val (of 100 wanted)" in sizes and "10 test" in sizes
+    notes = {text for name, text in told if name == "note"}
+    assert {
+        "30 repeated questions were left out",
+        "30 of them had another answer than the first",
+    } <= notes
+    assert notes >= set(check(Checkable.TASK, path).notes) >= {"30 repeated questions were left out"}
+    scored = evaluate(spec, samples=1)
+    assert scored.tasks == told and dict(scored.lines())["split"].startswith("val: ")
+    heard: list[tuple[str, str]] = []
+    with pytest.raises(StopIteration):
+        execute(spec, tmp_path / "run", _Stops(), tell=lambda name, text: heard.append((name, text)))
+    assert tuple(heard) == told
+
+
+class _Stops(Silent):
+    """Ends a run at its first row."""
+
+    def finished(self, entry: Entry, wall: Wall, result: object, *, replayed: bool) -> None:
+        raise StopIteration

@@ -18,8 +18,8 @@ from sharpen.core.errors import BadInput, SharpenError
 from sharpen.experiment.spec import Request, RunSpec
 
 if TYPE_CHECKING:
-    from sharpen.core.engine import Listener
     from sharpen.experiment.result import Result
+    from sharpen.report.live import Live
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -103,7 +103,7 @@ def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], js
     result = _displayed(
         folder,
         json,
-        lambda live: execute(spec, folder, live, fork=fork),
+        lambda live: execute(spec, folder, live, fork=fork, tell=live.tell),
         sinks=sink,
         limits=spec.budget,
     )
@@ -113,7 +113,7 @@ def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], js
 def _displayed(
     folder: Path,
     json: bool,
-    work: Callable[[Listener], Result],
+    work: Callable[[Live], Result],
     *,
     sinks: Sequence[str],
     limits: Budget | None,
@@ -199,7 +199,7 @@ def resume(
     result = _displayed(
         folder,
         json,
-        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor),
+        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor, tell=live.tell),
         sinks=sink,
         limits=limits,
     )

@@ -247,6 +247,15 @@ def tasks_of(spec: Request) -> TaskSet:
     )
 
 
+def told_of(request: Request, tasks: TaskSet) -> list[tuple[str, str]]:
+    """What there is to know of the tasks before any work: how many each split got, and what was left out."""
+    splits = []
+    for name, size in tasks.sizes.items():
+        wanted = getattr(request, name)
+        splits.append(f"{size} {name}" + (f" (of {wanted} wanted)" if size < wanted else ""))
+    return [("tasks", ", ".join(splits)), *(("note", note) for note in tasks.notes)]
+
+
 def _shot_count(spec: Request) -> int:
     return default_form(spec.model).shots if spec.shots is None else spec.shots
 

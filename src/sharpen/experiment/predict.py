@@ -30,7 +30,7 @@ from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, is_light
 from sharpen.core.verdict import Scored, Verdict
 from sharpen.executors.pool import JudgePool
-from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble, told_of
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.base import Capability, Model
 from sharpen.models.none import NoModel
@@ -47,6 +47,8 @@ class Forecast(Record):
 
     spec: RunSpec
     identity: Mapping[str, JsonValue]
+    tasks: tuple[tuple[str, str], ...]
+    """What is known of the tasks: the sizes of the splits, what was left out."""
     usage: Usage
     """Of the method."""
     measuring: Usage = Usage()
@@ -63,6 +65,7 @@ class Forecast(Record):
         settings = self.identity["config"]
         assert isinstance(settings, dict)
         shown += [(f"  {name}", str(value)) for name, value in settings.items()]
+        shown += self.tasks
         shown += [(f"predicted {name}", f"{value:,}") for name, value in self.usage.model_dump().items()]
         more = f"{self.measuring.model_calls:,} model calls, {self.measuring.sampled_tokens:,} sampled tokens"
         return [
@@ -208,6 +211,7 @@ def predict(spec: RunSpec, *, paying: bool = False) -> Forecast:
     return Forecast(
         spec=spec,
         identity=setup.manifest().identity,
+        tasks=tuple(told_of(spec, setup.tasks)),
         usage=usage,
         measuring=measuring,
         tokens_per_attempt=tokens,

@@ -14,7 +14,6 @@ from sharpen.core.recipe import Setting
 from sharpen.core.records import Record
 from sharpen.core.task import Channel
 
-
 MOST_TASKS = 1_000_000
 """In a split: they are all made, and held in memory, before anything else happens."""
 
