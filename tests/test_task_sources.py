@@ -453,7 +453,12 @@ def test_a_family_that_cannot_give_so_many_says_so_soon(
     )
     made: list[object] = []
     random_for = source.random_for
-    monkeypatch.setattr(source, "random_for", lambda *place: made.append(place) or random_for(*place))
+
+    def counted(*place: Any) -> random.Random:
+        made.append(place)
+        return random_for(*place)
+
+    monkeypatch.setattr(source, "random_for", counted)
     with pytest.raises(BadInput, match="has only 30 different problems, and 1000300 are wanted"):
         load_tasks(str(family), train=1_000_000)
     assert len(made) <= 2 * source.WINDOW
