@@ -61,8 +61,9 @@ def execute(
         if old and not repair and (result := finished(spec, folder, old, pool)):
             return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
-        for name, text in told_of(setup.spec, setup.tasks) if tell else ():
-            tell(name, text)
+        if tell:
+            for name, text in told_of(setup.spec, setup.tasks):
+                tell(name, text)
         folder, manifest = _place(setup, old, folder, fork=fork)
         hands = open_engines(setup.spec, pool, setup.model)
         journal = Journal(folder)
