@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sharpen.core.artifact import ArtifactStore
 from sharpen.core.attempt import Attempt, Author, Turn
@@ -143,6 +144,12 @@ def test_a_damaged_memory_is_refused(tmp_path: Path) -> None:
     store.path(artifact.files["memory.json"]).write_bytes(b"{}")
     with pytest.raises(Damaged):
         loaded(store, artifact)
+
+
+@pytest.mark.parametrize("field", ["used", "succeeded"])
+def test_counts_beyond_all_measure_are_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Item.model_validate({"text": "x", field: 10**400})
 
 
 @few

@@ -29,6 +29,8 @@ from sharpen.stores.embedding import Embedder, Ngrams, Vectors
 
 MEMORY_FILE = "memory.json"
 MOST_SUCCESSES, MOST_FAILURES = 3, 2
+MOST_USES = 2**53
+"""Counts that a file claims beyond this are damage; a score of them could not be computed."""
 MOST_CHARACTERS = 600
 _WORD = re.compile(r"\w+")
 _TAG = re.compile(r"</?\w+>")
@@ -71,8 +73,8 @@ class Item(Record):
     leaning: Leaning = Leaning.GUIDING
     cue: str = ""
     """What similarity is measured on; the text itself if empty."""
-    used: int = Field(default=0, ge=0)
-    succeeded: int = Field(default=0, ge=0)
+    used: int = Field(default=0, ge=0, le=MOST_USES)
+    succeeded: int = Field(default=0, ge=0, le=MOST_USES)
     successes: tuple[str, ...] = ()
     """Names of attempts that went well with it, the first three."""
     failures: tuple[str, ...] = ()
