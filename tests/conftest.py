@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tools"))
@@ -19,6 +20,10 @@ IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30
 def pytest_configure() -> None:
     """One thread a worker; runs in memory where there is plenty, as syncs of a disk take long."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    usual = settings.get_profile("ci" if "CI" in os.environ else "default")
+    # A machine that has other things to do is no failure.
+    settings.register_profile("calm", usual, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("calm")
     if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 

@@ -15,6 +15,8 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.looked = 0
+        """How often somebody looked whether it is there."""
         self.behave: list[str] = []
         """Behaviours of the next requests; `ok` when used up."""
         self.says: Callable[[str], str] | None = None
@@ -109,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
     endpoint: Endpoint
 
     def do_GET(self) -> None:
+        with self.endpoint.lock:
+            self.endpoint.looked += 1
         self.answer({"object": "list", "data": [], "name": "models/m"})
 
     def do_POST(self) -> None:

@@ -197,6 +197,7 @@ BAD = {
     "a verifier that hangs": ["run", "star", "--task", "chain", "--verifier", "broken.py:hang"],
     "unreachable endpoint": ["run", "star", "--task", "chain", "--model", "openai:m@http://127.0.0.1:9/v1"],
     "unknown option": ["run", "star", "--tusk", "chain"],
+    "more tasks than can be held": ["run", "star", "--task", "chain", "--dry-run", "--train", "100000000000"],
     "value out of range": ["run", "star", "--task", "chain", "--samples", "0"],
     "bad budget": ["run", "star", "--task", "chain", "--budget", "sampled_token=2"],
     "model without weights": ["run", "grpo", "--task", "chain", "--model", "none"],

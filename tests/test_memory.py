@@ -147,6 +147,12 @@ def test_a_damaged_memory_is_refused(tmp_path: Path) -> None:
         loaded(store, artifact)
 
 
+@pytest.mark.parametrize("field", ["used", "succeeded"])
+def test_counts_beyond_all_measure_are_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Item.model_validate({"text": "x", field: 10**400})
+
+
 @few
 @given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
 def test_retrieval_is_ordered_by_similarity_then_id(texts: list[str], query: str) -> None:

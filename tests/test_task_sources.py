@@ -20,7 +20,7 @@ from sharpen.core.errors import BadInput, Unavailable
 from sharpen.core.spec import Spec, dials
 from sharpen.core.task import Task, TaskSet
 from sharpen.executors.pool import JudgePool
-from sharpen.tasks import reasoning_gym
+from sharpen.tasks import reasoning_gym, source
 from sharpen.tasks.check import check_task
 from sharpen.tasks.duplicates import clusters
 from sharpen.tasks.source import actor_of, family_names, load_tasks
@@ -455,3 +455,26 @@ def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(Unavailable, match=r"pip install 'sharpen\[reasoning-gym\]'"):
         load_tasks("rg:chain_sum", **SMALL)
+
+
+def test_a_family_that_cannot_give_so_many_says_so_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 different problems a million are wanted: not all 50 million draws are made."""
+    family = tmp_path / "few.py"
+    family.write_text(
+        "from sharpen.tasks.base import Problem\n\n\n"
+        "def generate(rng, *, level=2):\n    a = str(rng.randrange(30))\n    return Problem(a, (), a)\n"
+    )
+    made: list[object] = []
+    random_for = source.random_for
+
+    def counted(*place: Any) -> random.Random:
+        made.append(place)
+        return random_for(*place)
+
+    monkeypatch.setattr(source, "random_for", counted)
+    with pytest.raises(BadInput, match="has only 30 different problems, and 1000300 are wanted"):
+        load_tasks(str(family), train=1_000_000)
+    assert len(made) <= 2 * source.WINDOW
+    assert len(load_tasks(str(family), train=10, val=10, test=10).train) == 10

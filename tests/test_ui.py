@@ -24,12 +24,16 @@ from starlette.testclient import TestClient
 from sharpen.core.budget import Purpose
 from sharpen.core.errors import BadInput, Busy, SharpenError
 from sharpen.core.journal import Journal
+from sharpen.core.records import encode
 from sharpen.experiment.rounds import Steps, rounds_of
 from sharpen.experiment.show import list_runs
 from sharpen.report.history import read_history
+from sharpen.report.page import KEPT
+from sharpen.report.run_page import run_page
 from sharpen.ui.app import build
 from sharpen.ui.attempts import PAGE, PIECE
 from sharpen.ui.control import Control
+from sharpen.ui.desk import Opened
 from sharpen.ui.holders import Holders
 from sharpen.ui.serving import open_site
 from sharpen.ui.shelf import Shelf, State
@@ -156,7 +160,7 @@ def test_the_page_is_all_there_is(client: TestClient) -> None:
 def test_only_runs_of_the_list_are_opened(client: TestClient, runs: Path, name: str) -> None:
     absolute = str(runs / "one")
     for wanted in (name, absolute):
-        for path in ("run", "run/charts", "run/attempts", "run/lineage", "run/configuration"):
+        for path in ("run", "run/charts", "run/attempts", "run/lineage", "run/changes", "run/configuration"):
             assert client.get(f"/api/{path}", params={"run": wanted}, headers=KEY).status_code == 404
         for path in ("run/stop", "run/resume"):
             assert client.post(f"/api/{path}", json={"run": wanted}, headers=KEY).status_code == 404
@@ -246,6 +250,39 @@ def test_trees_and_lineage(ask: Ask) -> None:
     assert HOSTILE.strip() in ask("run/node", **where, number=2)["text"]
     lineage = ask("run/lineage", run="one")["nodes"]
     assert lineage[0]["kind"] == "start" and len(lineage) > 2
+
+
+def test_changes_are_those_of_the_report(ask: Ask, runs: Path) -> None:
+    told, page = ask("run/changes", run="one"), run_page(read_history(runs / "one"))
+    sections = {section.name: section for section in page.sections}
+    assert told["note"] == ""
+    for name in ("changed", "grown"):
+        section = sections[told[name]["name"]]
+        assert told[name] == json.loads(encode(section)) and section.charts
+    sides = [example["before"] for example in told["changed"]["examples"]]
+    assert {side["kind"] for side in sides} <= {"right", "wrong"}
+    texts = [side["text"] for side in sides if side["kind"] == "wrong"]
+    assert texts and all(HOSTILE.strip() in text["start"] for text in texts)
+    assert len(texts[0]["rest"]) <= KEPT < texts[0]["dropped"]
+    assert ask("run/changes", run="empty") == {"changed": None, "grown": None, "note": ""}
+
+
+def test_changes_of_a_long_journal_are_left_to_the_report(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sharpen.ui.desk.MOST_ROWS", 3)
+    told = Opened(runs / "one").changes()
+    assert told.changed is None and told.grown is None
+    assert "at most 3" in told.note and "sharpen report" in told.note
+
+
+def test_changes_are_read_again_once_there_is_more(tmp_path: Path) -> None:
+    hostile_run(tmp_path / "run", rounds=1)
+    opened = Opened(tmp_path / "run")
+    first = opened.changes()
+    assert opened.changes() is first
+    hostile_run(tmp_path / "run", rounds=3)
+    assert opened.changes().grown != first.grown
 
 
 def test_runs_side_by_side(ask: Ask, client: TestClient) -> None:

@@ -58,6 +58,7 @@ VIEWS = (
     "run/one/attempts",
     "run/one/trees",
     "run/one/lineage",
+    "run/one/changes",
     "run/one/journal",
     "run/one/configuration",
 )
@@ -238,6 +239,21 @@ def test_what_a_policy_wrote_is_text(page: playwright.Page, site: Site) -> None:
     assert page.locator("main :is(img, script, iframe, object)").count() == 0
     go(page, site, "run/one")
     page.locator(".warnings li").wait_for()
+    assert page.locator("main :is(img, script, iframe, object)").count() == 0
+    assert page.title() != "harmed"
+
+
+def test_changes_are_told_in_words_and_as_text(page: playwright.Page, site: Site) -> None:
+    go(page, site, "run/one")
+    page.get_by_role("link", name="changes").press("Enter")
+    page.locator("figure[data-chart=flows] svg").wait_for()
+    page.locator("figure[data-chart=growth-memory] svg").wait_for()
+    playwright.expect(page.get_by_role("link", name="changes")).to_have_attribute("aria-current", "page")
+    wrong = page.locator(".pair > div", has=page.locator(".verdict.wrong")).first
+    playwright.expect(wrong.locator("h4")).to_contain_text("✗ wrong (0)")
+    playwright.expect(wrong.locator("pre").first).to_contain_text("<script>document.title='harmed'</script>")
+    wrong.locator("summary").press("Enter")
+    playwright.expect(wrong.locator("details p")).to_contain_text("that are not shown here")
     assert page.locator("main :is(img, script, iframe, object)").count() == 0
     assert page.title() != "harmed"
 

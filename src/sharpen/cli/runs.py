@@ -19,8 +19,8 @@ from sharpen.core.errors import BadInput, SharpenError
 from sharpen.experiment.spec import Request, RunSpec
 
 if TYPE_CHECKING:
-    from sharpen.core.engine import Listener
     from sharpen.experiment.result import Result
+    from sharpen.report.live import Live
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -67,7 +67,8 @@ def run_command(name: str) -> Callable[..., None]:
     fork
         If the folder holds a run of something else, start a new one beside it.
     dry_run
-        Check everything, print the resolved configuration and the predicted cost, and stop.
+        Check everything, print the resolved configuration and the predicted cost, and stop. An endpoint is
+        sent nothing.
     sink
         Tracker that is told of the run: tensorboard, mlflow, wandb (offline) or trackio.
     json
@@ -103,7 +104,7 @@ def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], js
     result = _displayed(
         folder,
         json,
-        lambda live: execute(spec, folder, live, fork=fork),
+        lambda live: execute(spec, folder, live, fork=fork, tell=live.tell),
         sinks=sink,
         limits=spec.budget,
     )
@@ -113,7 +114,7 @@ def _execute(spec: RunSpec, folder: Path, *, fork: bool, sink: Sequence[str], js
 def _displayed(
     folder: Path,
     json: bool,
-    work: Callable[[Listener], Result],
+    work: Callable[[Live], Result],
     *,
     sinks: Sequence[str],
     limits: Budget | None,
@@ -201,7 +202,7 @@ def resume(
     result = _displayed(
         folder,
         json,
-        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor),
+        lambda live: go_on(folder, live, budget=limits, repair=repair, executor=executor, tell=live.tell),
         sinks=sink,
         limits=limits,
     )

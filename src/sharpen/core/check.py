@@ -35,6 +35,8 @@ class CheckReport(Record):
 
     subject: str
     rows: tuple[CheckRow, ...]
+    notes: tuple[str, ...] = ()
+    """What there is to know besides; nothing that fails."""
 
     @property
     def ok(self) -> bool:
@@ -54,6 +56,7 @@ class CheckReport(Record):
         return [
             (self.subject, f"{len(self.rows) - len(self.failures)} of {len(self.rows)} checks passed"),
             *shown,
+            *(("note", note) for note in self.notes),
         ]
 
     def require(self, option: str = "--verifier") -> None:

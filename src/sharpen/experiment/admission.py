@@ -84,7 +84,9 @@ def _forecast(plan: Plan, arm: ArmPlan, path: Path) -> None:
     """In another process: write what a dry run says of the arm as it is; why not, if it fails."""
     with path.with_suffix(".log").open("ab", buffering=0) as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
-    write_atomic(path, predict(plan.spec(arm, plan.seeds[0])).model_dump_json().encode())
+    # The comparison is paid for in any case, and rounds counted from longest answers would be too few.
+    forecast = predict(plan.spec(arm, plan.seeds[0]), paying=True)
+    write_atomic(path, forecast.model_dump_json().encode())
 
 
 def _rounds(plan: Plan, name: str, path: Path) -> int | None:

@@ -130,10 +130,13 @@ def check_request(spec: RunSpec) -> tuple[Recipe, Record]:
     return recipe, config
 
 
-def assemble(spec: RunSpec, pool: JudgePool) -> Setup:
-    """Open everything a run needs; refuse anything that could not end well."""
+def assemble(spec: RunSpec, pool: JudgePool, *, probe: bool = True) -> Setup:
+    """Open everything a run needs; refuse anything that could not end well.
+
+    Without `probe` an endpoint is not even asked whether it is there.
+    """
     recipe, config = check_request(spec)
-    opened = open_policy(spec, pool)
+    opened = open_policy(spec, pool, probe=probe)
     _check_actor(recipe, opened.tasks)
     if isinstance(opened.model, Priced):
         spec.budget.check(Usage(), Timing(dollars=opened.model.dollars))
@@ -200,14 +203,15 @@ def _spread(model: Model, processes: int) -> None:
         raise BadInput("processes", processes, "nothing is trained here", remedy="leave it out")
 
 
-def open_policy(request: Request, pool: JudgePool) -> Opened:
+def open_policy(request: Request, pool: JudgePool, *, probe: bool = True) -> Opened:
     """Open tasks, verifier and model, and prove the verifier on the tasks before the model is loaded."""
     if not request.task:
         raise BadInput("task", "", "is missing", remedy="name one with --task (`sharpen tasks` lists them)")
     tasks = tasks_of(request)
     verifier = _proven(request.verifier or tasks.verifier, tasks, pool, "--verifier")
     held_back = _proven(request.held_back, tasks, pool, "--held-back") if request.held_back else None
-    model = open_model(priced(request.model, request.price), threads=request.threads, dtype=request.dtype)
+    named = priced(request.model, request.price)
+    model = open_model(named, threads=request.threads, dtype=request.dtype, probe=probe)
     form, tasks = form_of(request, tasks)
     _check_sight(tasks, model, form)
     tasks = tasks.noted(*tasks.held_out(partial(split_notes, tasks.train)))
@@ -241,6 +245,15 @@ def tasks_of(spec: Request) -> TaskSet:
         answer_field=spec.answer_field,
         verifier=spec.verifier,
     )
+
+
+def told_of(request: Request, tasks: TaskSet) -> list[tuple[str, str]]:
+    """What there is to know of the tasks before any work: how many each split got, and what was left out."""
+    splits = []
+    for name, size in tasks.sizes.items():
+        wanted = getattr(request, name)
+        splits.append(f"{size} {name}" + (f" (of {wanted} wanted)" if size < wanted else ""))
+    return [("tasks", ", ".join(splits)), *(("note", note) for note in tasks.notes)]
 
 
 def _shot_count(spec: Request) -> int:

@@ -17,7 +17,7 @@ from sharpen.core.steps import where_answered
 from sharpen.core.updater import Stopwatch
 from sharpen.core.verdict import Error, value_of
 from sharpen.executors.source import open_pool
-from sharpen.experiment.assemble import POLICY_MODEL, open_policy
+from sharpen.experiment.assemble import POLICY_MODEL, open_policy, told_of
 from sharpen.experiment.engines import led, open_engines
 from sharpen.experiment.rounds import explore_with
 from sharpen.experiment.spec import Request
@@ -32,6 +32,10 @@ class Evaluation(Record):
 
     model: str
     task: str
+    split: str = "val"
+    """The one that is scored."""
+    tasks: tuple[tuple[str, str], ...] = ()
+    """What is known of the tasks: the sizes of the splits, what was left out."""
     verifier: str
     prompt_style: str
     shots: int
@@ -50,6 +54,8 @@ class Evaluation(Record):
         return [
             ("model", self.model),
             ("task", f"{self.task}, judged by {self.verifier}, prompt {form}"),
+            *self.tasks,
+            ("split", f"{self.split}: {self.score.n} tasks scored, test stays sealed"),
             ("score", f"{self.score.percent()}, {self.score.n} tasks"),
             ("coverage", f"{self.coverage:.1%} {dict(self.errors) or ''}"),
             *([("pass@k", f"{seen.pass_at_k:.1%} at {seen.k}")] if seen.k > 1 else []),
@@ -84,6 +90,7 @@ def evaluate(request: Request, *, samples: int) -> Evaluation:
     return Evaluation(
         model=request.model,
         task=request.task,
+        tasks=tuple(told_of(request, opened.tasks)),
         verifier=opened.verifier.name,
         prompt_style=opened.policy.prompt.style,
         shots=len(opened.policy.prompt.shots),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from sharpen.core.updater import Stopwatch
 from sharpen.core.watch import Watcher
 from sharpen.executors.hands import Hands
 from sharpen.executors.source import LOCAL, open_pool
-from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble, told_of
 from sharpen.experiment.engines import led, open_engines
 from sharpen.experiment.finished import finished, written
 from sharpen.experiment.manifest import KEY, Manifest, differences, read_manifest, same_place
@@ -44,12 +45,14 @@ def execute(
     fork: bool = False,
     repair: bool = False,
     past: Path | None = None,
+    tell: Callable[[str, str], None] | None = None,
 ) -> Result:
     """Run, or continue, the run in `folder` and write `folder`/result.json.
 
     With `fork`, a run of another identity in `folder` is left alone and a new one is made beside it.
     With `repair`, stored files that are damaged are computed again. Model work that the run in `past`, or the
     one that is forked, did in the same way is taken over from it: it may have other settings of the recipe.
+    `tell` hears of the tasks, by name and text, before any work.
     """
     started, asked = time.perf_counter(), folder
     _refuse_unusable(folder)
@@ -58,6 +61,9 @@ def execute(
         if old and not repair and (result := finished(spec, folder, old, pool)):
             return result
         setup = replace(assemble(_as_before(spec, old), pool), spec=spec)
+        if tell:
+            for name, text in told_of(setup.spec, setup.tasks):
+                tell(name, text)
         folder, manifest = _place(setup, old, folder, fork=fork)
         hands = open_engines(setup.spec, pool, setup.model)
         journal = Journal(folder)
@@ -79,13 +85,19 @@ def execute(
 
 
 def resume(
-    folder: Path, listener: Listener, *, budget: Budget | None, repair: bool, executor: str = LOCAL
+    folder: Path,
+    listener: Listener,
+    *,
+    budget: Budget | None,
+    repair: bool,
+    executor: str = LOCAL,
+    tell: Callable[[str, str], None] | None = None,
 ) -> Result:
     """Continue the run in `folder` as it was asked for, maybe with another budget."""
     manifest = begun(folder)
     asked = {"executor": executor} if budget is None else {"executor": executor, "budget": budget}
     spec = manifest.spec.model_copy(update=asked)
-    return execute(spec, folder, listener, repair=repair)
+    return execute(spec, folder, listener, repair=repair, tell=tell)
 
 
 def begun(folder: Path) -> Manifest:

@@ -1,4 +1,8 @@
-"""What a run would cost, before it runs: the recipe is walked through with a made-up model."""
+"""What a run would cost, before it runs: the recipe is walked through with a made-up model.
+
+A model that is here is asked a little first, to learn how long its answers are and how fast they come. One
+behind an endpoint is not, since every request may cost money.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,12 @@ from sharpen.core.task import Task
 from sharpen.core.updater import Stopwatch, Updated, Updater, Workbench, is_light
 from sharpen.core.verdict import Scored, Verdict
 from sharpen.executors.pool import JudgePool
-from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble
+from sharpen.experiment.assemble import POLICY_MODEL, Setup, assemble, told_of
 from sharpen.experiment.spec import RunSpec
 from sharpen.models.base import Capability, Model
+from sharpen.models.none import NoModel
 from sharpen.models.scripted import ScriptedModel
+from sharpen.models.source import is_endpoint
 from sharpen.verifiers.source import OpenVerifier
 
 _PROBE_TASKS, _PROBE_SAMPLES = 8, 8
@@ -41,9 +47,16 @@ class Forecast(Record):
 
     spec: RunSpec
     identity: Mapping[str, JsonValue]
+    tasks: tuple[tuple[str, str], ...]
+    """What is known of the tasks: the sizes of the splits, what was left out."""
     usage: Usage
+    """Of the method."""
+    measuring: Usage = Usage()
+    """On top: what the recipe's gates and measurements use, and its preparation."""
     tokens_per_attempt: float
+    """Measured; the longest that is allowed, where no model was asked."""
     tokens_per_second: float
+    """0 if no model was asked."""
     seconds: float
 
     def lines(self) -> list[tuple[str, str]]:
@@ -52,10 +65,29 @@ class Forecast(Record):
         settings = self.identity["config"]
         assert isinstance(settings, dict)
         shown += [(f"  {name}", str(value)) for name, value in settings.items()]
+        shown += self.tasks
         shown += [(f"predicted {name}", f"{value:,}") for name, value in self.usage.model_dump().items()]
-        rate = f"{self.tokens_per_second:,.0f} tokens/s measured on {_PROBE_TASKS * _PROBE_SAMPLES} samples"
-        told = rate if self.tokens_per_second else "no model is asked"
-        return [*shown, ("predicted seconds", f"{self.seconds:,.0f} ({told}); evaluation and controls extra")]
+        more = f"{self.measuring.model_calls:,} model calls, {self.measuring.sampled_tokens:,} sampled tokens"
+        return [
+            *shown,
+            ("predicted measuring", f"{more} on top, in the loop"),
+            *self._time(),
+            ("not in it", "the test at the end with its controls"),
+        ]
+
+    def _time(self) -> list[tuple[str, str]]:
+        """What the numbers rest on: a rate that was measured, or the longest answers there can be."""
+        if self.tokens_per_second:
+            told = (
+                f"{self.tokens_per_second:,.0f} tokens/s measured on {_PROBE_TASKS * _PROBE_SAMPLES} samples"
+            )
+            return [("predicted seconds", f"{self.seconds:,.0f} ({told})")]
+        if not self.tokens_per_attempt:
+            return []
+        longest = f"{self.tokens_per_attempt:,.0f} tokens"
+        return [
+            ("predicted how", f"nothing was sent to the endpoint: tokens as if every answer had {longest}")
+        ]
 
 
 class _MadeUpModel(ScriptedModel):
@@ -98,8 +130,8 @@ class _MadeUpPainter:
 
 
 def _stand_in(model: Model, tokens: int) -> object:
-    """For a model that can do anything at all."""
-    if not model.capabilities:
+    """For any model that is asked: one behind an endpoint is, too, though it can do nothing but answer."""
+    if isinstance(model, NoModel):
         return model
     return _MadeUpPainter(model.size, model.steps) if isinstance(model, _Painter) else _MadeUpModel(tokens)
 
@@ -165,21 +197,34 @@ class Silent:
         """Ignore."""
 
 
-def predict(spec: RunSpec) -> Forecast:
-    """Check the request, measure the sampling rate on a few tasks, and count what the recipe would use."""
+def predict(spec: RunSpec, *, paying: bool = False) -> Forecast:
+    """Check the request, measure the sampling rate on a few tasks, and count what the recipe would use.
+
+    An endpoint is sent nothing, not even the question whether it is there; with `paying` it is measured, too.
+    """
+    sending = paying or not is_endpoint(spec.model)
     with JudgePool() as pool, tempfile.TemporaryDirectory() as folder:
-        setup = assemble(spec, pool)
-        tokens, rate = _measure(setup, Path(folder)) if setup.model.capabilities else (0.0, 0.0)
-        usage = _walk(setup, Path(folder), round(tokens))
+        setup = assemble(spec, pool, probe=sending)
+        tokens, rate = _pace(setup, Path(folder), sending=sending)
+        usage, measuring = _walk(setup, Path(folder), round(tokens))
     work = usage.sampled_tokens + _TRAIN_COST * usage.trained_tokens
     return Forecast(
         spec=spec,
         identity=setup.manifest().identity,
+        tasks=tuple(told_of(spec, setup.tasks)),
         usage=usage,
+        measuring=measuring,
         tokens_per_attempt=tokens,
         tokens_per_second=rate,
         seconds=work / rate if rate else 0.0,
     )
+
+
+def _pace(setup: Setup, folder: Path, *, sending: bool) -> tuple[float, float]:
+    """Tokens of an attempt, and tokens per second, 0 if that is unknown."""
+    if isinstance(setup.model, NoModel):
+        return 0.0, 0.0
+    return _measure(setup, folder) if sending else (float(setup.max_tokens), 0.0)
 
 
 def _measure(setup: Setup, folder: Path) -> tuple[float, float]:
@@ -193,7 +238,8 @@ def _measure(setup: Setup, folder: Path) -> tuple[float, float]:
     return max(1.0, total / len(jobs)), max(1.0, total / (time.perf_counter() - start))
 
 
-def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
+def _walk(setup: Setup, folder: Path, tokens: int) -> tuple[Usage, Usage]:
+    """What the method uses, and what all else in its loop does."""
     journal, store = Journal(folder), ArtifactStore(folder / "store")
     models: dict[str, Any] = {POLICY_MODEL: _stand_in(setup.model, tokens)}
     try:
@@ -213,6 +259,7 @@ def _walk(setup: Setup, folder: Path, tokens: int) -> Usage:
             updating=_count_only,
         )
         setup.recipe.loop(Run(engine), setup.tasks.sealed(), setup.policy, setup.config)
-        return engine.used[Purpose.METHOD][0]
+        used = {purpose: usage for purpose, (usage, _) in engine.used.items()}
+        return used.pop(Purpose.METHOD), sum(used.values(), Usage())
     finally:
         journal.close()

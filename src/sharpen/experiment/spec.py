@@ -14,6 +14,9 @@ from sharpen.core.recipe import Setting
 from sharpen.core.records import Record
 from sharpen.core.task import Channel
 
+MOST_TASKS = 1_000_000
+"""In a split: they are all made, and held in memory, before anything else happens."""
+
 
 class Request(Record):
     """What every run needs to know. Unset fields are decided by the model, the task or the machine."""
@@ -30,11 +33,11 @@ class Request(Record):
     """Field of the question, for files."""
     answer_field: str | None = None
     """Field of the reference answer, for files."""
-    train: int = Field(default=256, ge=1)
+    train: int = Field(default=256, ge=1, le=MOST_TASKS)
     """Training tasks."""
-    val: int = Field(default=100, ge=1)
+    val: int = Field(default=100, ge=1, le=MOST_TASKS)
     """Validation tasks, for the gate."""
-    test: int = Field(default=200, ge=1)
+    test: int = Field(default=200, ge=1, le=MOST_TASKS)
     """Sealed test tasks."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""

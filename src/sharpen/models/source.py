@@ -71,20 +71,26 @@ class ModelInfo(Record):
 
 
 def open_model(
-    spec: str, *, threads: int | None = None, dtype: str | None = None, device: str | None = None
+    spec: str,
+    *,
+    threads: int | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    probe: bool = True,
 ) -> Model:
     """Open what `spec` names; BadInput lists what is possible.
 
     `threads` defaults to what was measured fastest on this machine. `dtype` defaults to float32, which
-    training wants; `auto` takes the fastest number type measured.
+    training wants; `auto` takes the fastest number type measured. An endpoint is asked whether it is there,
+    unless `probe` is false.
     """
     kind, _, rest = spec.partition(":")
     if spec == NONE:
         from sharpen.models.none import NoModel
 
         return NoModel()
-    if kind in ENDPOINTS and rest:
-        return _open_endpoint(kind, rest)
+    if is_endpoint(spec):
+        return _open_endpoint(kind, rest, probe=probe)
     if kind == "vllm" and rest:
         from sharpen.models.vllm import open_vllm, parse
 
@@ -99,6 +105,12 @@ def open_model(
     if _paints(spec):
         return _open_painter(spec, threads)
     return _open_local(spec, threads=threads, dtype=dtype, device=device)
+
+
+def is_endpoint(spec: str) -> bool:
+    """Whether the model is asked over a network, where every request may cost money."""
+    kind, _, rest = spec.partition(":")
+    return kind in ENDPOINTS and bool(rest)
 
 
 def local_fingerprint(spec: str) -> str | None:
@@ -116,18 +128,18 @@ def _paints(spec: str) -> bool:
     return spec.partition("?")[0] == PAINTER or (Path(spec).expanduser() / "unet").is_dir()
 
 
-def _open_endpoint(kind: str, rest: str) -> Model:
+def _open_endpoint(kind: str, rest: str, *, probe: bool) -> Model:
     if kind == "openai":
         from sharpen.models.openai import open_openai
 
-        return open_openai(rest)
+        return open_openai(rest, probe=probe)
     if kind == "anthropic":
         from sharpen.models.anthropic import open_anthropic
 
-        return open_anthropic(rest)
+        return open_anthropic(rest, probe=probe)
     from sharpen.models.gemini import open_gemini
 
-    return open_gemini(rest)
+    return open_gemini(rest, probe=probe)
 
 
 def priced(spec: str, price: str) -> str:

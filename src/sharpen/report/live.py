@@ -135,6 +135,10 @@ class Live:
         elif entry.verb not in _QUIET_VERBS:
             self._tally.add(entry, wall, result)
 
+    def tell(self, name: str, text: str) -> None:
+        """What is to be known before any work."""
+        self._line(name, text)
+
     def close(self) -> None:
         """Write what is still pending."""
         self._flush()

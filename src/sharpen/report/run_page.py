@@ -30,12 +30,12 @@ def run_page(history: History) -> Page:
     sections = (
         _scores(history),
         _exploration(history),
-        _changes(history),
+        changes(history),
         _gates(history),
         _own(history),
         _trees(history),
         _lineage(history),
-        _growth(history),
+        growth(history),
         _spending(history),
         _settings(history),
     )
@@ -134,7 +134,8 @@ def _exploration(history: History) -> Section:
     )
 
 
-def _changes(history: History) -> Section:
+def changes(history: History) -> Section:
+    """Flows between right and wrong on validation tasks, and some tasks before and after."""
     examples = history.examples
     kept = sorted(_telling(examples), key=examples.index)
     split = "test" if history.result else "validation"
@@ -257,7 +258,8 @@ def _lineage(history: History) -> Section:
     return Section(name="lineage", title="Lineage", charts=charts_of(graphs.lineage(history.born)))
 
 
-def _growth(history: History) -> Section:
+def growth(history: History) -> Section:
+    """Sizes of memories, skills and whatever else is learnt besides weights, over the updates."""
     return Section(
         name="growth", title="Growth of what is learnt", charts=tuple(graphs.growth(history.grown))
     )

@@ -29,6 +29,8 @@ from sharpen.stores.embedding import Embedder, Ngrams, Vectors
 
 MEMORY_FILE = "memory.json"
 MOST_SUCCESSES, MOST_FAILURES = 3, 2
+MOST_USES = 2**53
+"""Counts that a file claims beyond this are damage; a score of them could not be computed."""
 MOST_CHARACTERS = 600
 MOST_USES = 2**53
 """Counters beyond this come from no run, and their share may be no float."""

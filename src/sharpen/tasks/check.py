@@ -37,7 +37,7 @@ def check_task(
         _row("every question once", len(questions) == len(set(questions)), "no question twice"),
         *proof.rows,
     )
-    return CheckReport(subject=f"task {spec}", rows=rows)
+    return CheckReport(subject=f"task {spec}", rows=rows, notes=first.notes)
 
 
 def _row(case: str, ok: bool, wanted: str) -> CheckRow:

@@ -31,6 +31,8 @@ NUMBER = re.compile(r"[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?", 
 FILE_SUFFIXES = (".jsonl", ".csv")
 OTHER_SUFFIXES = (".json", ".txt", ".tsv", ".parquet", ".xlsx", ".yaml", ".yml", ".xml")
 """Of files in which people keep data, and which are not read."""
+WINDOW = 5000
+"""Draws after which it is asked whether as many different problems as are wanted can still be found."""
 COMMON = {"data_seed": int}
 COMMON_GYM = {"data_seed": int, "partial_credit": bool}
 
@@ -144,7 +146,7 @@ def _from_family(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> T
                         "task family", rest.name, f"made a {made}", remedy="return a Problem or Task"
                     )
 
-    tasks = _distinct(spec, draws(), sizes)
+    tasks = _distinct(spec, draws(), sizes, most)
     verifier = verifier or getattr(module, "VERIFIER", None)
     return _task_set(str(spec), tasks, sizes, verifier, getattr(module, "ACTOR", SINGLE_TURN))
 
@@ -155,25 +157,39 @@ def _from_gym(spec: Spec, sizes: Sizes, seed: int, verifier: str | None) -> Task
     common, rest = _common(spec, COMMON_GYM)
     family = Spec(rest.name.removeprefix("rg:"), rest.options)
     common.setdefault("data_seed", seed)
-    tasks = _distinct(spec, draw(family, most=5 * sizes.total + 100, **common), sizes)
+    most = 5 * sizes.total + 100
+    tasks = _distinct(spec, draw(family, most=most, **common), sizes, most)
     admit(family.name, tasks)
     own = OWN_VERIFIER.get(family.name)
     return _task_set(str(spec), tasks, sizes, verifier or (own.verifier if own else "reasoning_gym"))
 
 
-def _distinct(spec: Spec, draws: Iterable[Task], sizes: Sizes) -> list[Task]:
-    """As many tasks with different questions as are wanted; BadInput if there are too few."""
+def _distinct(spec: Spec, draws: Iterable[Task], sizes: Sizes, most: int) -> list[Task]:
+    """As many tasks with different questions as are wanted; BadInput if there are too few in `most` draws."""
     found: dict[str, Task] = {}
-    for task in draws:
+    before = 0
+    for number, task in enumerate(draws, 1):
         found.setdefault(normal(told(task)), task)
         if len(found) == sizes.total:
             return list(found.values())
+        if number % WINDOW == 0:
+            if _hopeless(sizes.total - len(found), len(found) - before, most - number):
+                break
+            before = len(found)
     raise BadInput(
         "task",
         str(spec),
         f"has only {len(found)} different problems, and {sizes.total} are wanted",
         remedy="ask for fewer (--train, --val, --test), or turn its dials up",
     )
+
+
+def _hopeless(missing: int, new: int, left: int) -> bool:
+    """Whether so many draws would not do, where the last window brought so many new problems.
+
+    New ones only become rarer, so even twice their rate, and a few, is more than will be found.
+    """
+    return left * 2 * (new + 5) / WINDOW < missing
 
 
 def _task_set(

@@ -225,6 +225,10 @@ def _graphs(app: FastAPI, shelf: Shelf, desk: Desk) -> None:
     def lineage(run: Name) -> Response:
         return _json(desk.run(shelf.folder(run)).lineage())
 
+    @app.get("/api/run/changes")
+    def changed(run: Name) -> Response:
+        return _json(desk.run(shelf.folder(run)).changes())
+
 
 def _actions(app: FastAPI, shelf: Shelf, control: Control) -> None:
     @app.post("/api/run/stop")

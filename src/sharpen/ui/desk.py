@@ -23,8 +23,11 @@ from sharpen.report.charts.base import Chart
 from sharpen.report.charts.decisions import gates, test_scores
 from sharpen.report.charts.rounds import losses, measures, pass_rates, score_curve, variety
 from sharpen.report.charts.spending import time_spent, usage, usage_by_round
+from sharpen.report.history import read_history
+from sharpen.report.page import Section
+from sharpen.report.run_page import changes, growth
 from sharpen.ui.control import Resumed
-from sharpen.ui.graphs import Graph, lineage_graph
+from sharpen.ui.graphs import MOST_ROWS, Graph, lineage_graph
 from sharpen.ui.pairing import Pairing
 from sharpen.ui.shelf import Card, Stamp, State, stamp_of
 from sharpen.ui.watching import Progress, Step, Warned, Watch, shown
@@ -52,6 +55,16 @@ class Told(NamedTuple):
     """What the run's files were before they were read: when they are not, there is more to be told."""
 
 
+class Changes(Record):
+    """What changed from round to round, as a report has it."""
+
+    changed: Section | None
+    """None where the journal is empty, or too long to be read for it."""
+    grown: Section | None
+    note: str = ""
+    """Why there is nothing, if it is for its length."""
+
+
 class Opened:
     """One run that somebody looks at."""
 
@@ -71,6 +84,7 @@ class Opened:
         self._manifest: Manifest | None = None
         self._result: tuple[int, Result] | None = None
         self._lineage: tuple[int, Graph] | None = None
+        self._changes: tuple[int, bool, Changes] | None = None
 
     def look(self) -> Progress:
         """What is known of the run; Damaged if it cannot be read."""
@@ -136,6 +150,14 @@ class Opened:
             self._lineage = rows, lineage_graph(self.folder, rows)
         return self._lineage[1]
 
+    def changes(self) -> Changes:
+        """What changed from round to round so far; of a journal that is too long, why it is not shown."""
+        # The result comes after the last row, and with it examples are of the test.
+        rows, finished = self.watch.tail.last(), self.result() is not None
+        if self._changes is None or self._changes[:2] != (rows, finished):
+            self._changes = rows, finished, _changes(self.folder, rows)
+        return self._changes[2]
+
     def manifest(self) -> Manifest | None:
         """What the run was asked to do."""
         self._manifest = self._manifest or read_manifest(self.folder)
@@ -150,6 +172,20 @@ class Opened:
         if self._result is None or self._result[0] != written:
             self._result = written, read_result(self.folder)
         return self._result[1]
+
+
+def _changes(folder: Path, rows: int) -> Changes:
+    if rows > MOST_ROWS:
+        return Changes(
+            changed=None,
+            grown=None,
+            note=f"The journal has {rows:,} rows, of which this view reads at most {MOST_ROWS:,}: "
+            f"`sharpen report {folder}` shows it all.",
+        )
+    if not rows:
+        return Changes(changed=None, grown=None)
+    history = read_history(folder)
+    return Changes(changed=changes(history), grown=growth(history))
 
 
 def _behind(seen: Progress) -> bool:

@@ -3,13 +3,14 @@
 import { Refused, get, listen, post } from "./api.js";
 import { refused } from "./app.js";
 import { showAttempts } from "./attempts.js";
+import { showChanges } from "./changes.js";
 import { facts, fill, foreign, h, patch, say, since, table } from "./dom.js";
 import { count, interval, number, seconds, stateWords, words } from "./format.js";
 import { Plots } from "./plots.js";
 import { runAddress } from "./runs.js";
 import { showLineage, showTrees } from "./trees.js";
 
-const TABS = ["overview", "attempts", "trees", "lineage", "journal", "configuration"];
+const TABS = ["overview", "attempts", "trees", "lineage", "changes", "journal", "configuration"];
 
 export function tabs(name, current) {
   const link = (tab) => h("a", { href: runAddress(name, tab), "aria-current": tab === current ? "page" : null }, tab);
@@ -23,7 +24,7 @@ export async function showRun(main, name, tab, fields, signal) {
   const body = h("div", { class: "body" });
   fill(main, h("h1", { tabindex: -1 }, name), h("div", { class: "line" }, state, actions), tabs(name, tab), body);
   const head = { name, state, actions, seen: null };
-  const views = { attempts: showAttempts, trees: showTrees, lineage: showLineage, journal: showJournal, configuration: showConfiguration };
+  const views = { attempts: showAttempts, trees: showTrees, lineage: showLineage, changes: showChanges, journal: showJournal, configuration: showConfiguration };
   const first = await get("run", { run: name }, signal);
   update(head, first);
   const hear = views[tab] ? undefined : overview(name, body, signal);
