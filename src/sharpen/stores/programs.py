@@ -97,9 +97,11 @@ def parse_reply(reply: str) -> tuple[Edit, ...]:
 def _head(line: str) -> tuple[str, str] | None:
     """Verb and name in a line like `### FILE: name.py`; None for another line."""
     bare = line.lstrip("#*` ")
+    if not bare.startswith((_WHOLE, _PARTS)):
+        return None
     verb, rest = bare[: len(_WHOLE)], bare[len(_WHOLE) :]
     name = rest.strip(_DRESS)
-    if verb not in (_WHOLE, _PARTS) or not rest.startswith((" ", ":")) or not name:
+    if not rest.startswith((" ", ":")) or not name:
         return None
     return None if any(sign in "*`" or sign.isspace() for sign in name) else (verb, name)
 

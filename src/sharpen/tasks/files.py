@@ -68,7 +68,7 @@ def load_file(
         _field("question_field", question_field, QUESTION_FIELDS, there, path),
         _field("answer_field", answer_field, ANSWER_FIELDS, there, path),
     )
-    items, notes = _merged([_item(path, row, fields) for row in rows])
+    items, notes = _merged(_items(path, rows, fields))
     roots = clusters([told(item.task) for item in items])
     if all(item.split is None for item in items):
         split, more = _by_content(items, _by_picture(items, roots), seed), _near_note(roots)
@@ -104,6 +104,18 @@ def _fields_there(there: Sequence[str], path: Path) -> str:
     mark = next((marks[mark] for mark in marks if len(there) == 1 and mark in there[0]), None)
     known = f"fields there are: {', '.join(map(str, there))}"
     return f"{known}; its columns seem to be parted by {mark}: save it with commas" if mark else known
+
+
+def _items(path: Path, rows: Sequence[Row], fields: _Fields) -> list[_Item]:
+    """The rows in order; equal rows are read once and share their item."""
+    made: dict[str, _Item] = {}
+    items = []
+    for row in rows:
+        said = repr(row.fields)
+        if said not in made:
+            made[said] = _item(path, row, fields)
+        items.append(made[said])
+    return items
 
 
 def _item(path: Path, row: Row, fields: _Fields) -> _Item:
@@ -158,11 +170,11 @@ def _choices(path: Path, row: Row, value: Any) -> Any:
 def _merged(items: list[_Item]) -> tuple[list[_Item], list[str]]:
     """Every question once: the first of each, in the order of the file."""
     first: dict[str, _Item] = {}
-    again = contradicting = 0
+    contradicting = 0
     for item in items:
         kept = first.setdefault(normal(told(item.task)), item)
-        again += kept is not item
         contradicting += kept is not item and normal(kept.task.answer) != normal(item.task.answer)
+    again = len(items) - len(first)
     notes = [f"{again} repeated questions were left out"] if again else []
     if contradicting:
         notes.append(f"{contradicting} of them had another answer than the first")
