@@ -326,6 +326,8 @@ import signal, sys, time
 from pathlib import Path
 from sharpen.core.journal import Journal
 journal = Journal(Path(sys.argv[1]))
+if sys.argv[2] == "plain":  # as Python begins, unless whoever started the tests ignores the signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 if sys.argv[2] == "term":

@@ -244,8 +244,7 @@ def test_what_a_policy_wrote_is_text(page: playwright.Page, site: Site) -> None:
 
 
 def test_changes_are_told_in_words_and_as_text(page: playwright.Page, site: Site) -> None:
-    go(page, site, "run/one")
-    page.get_by_role("link", name="changes").press("Enter")
+    go(page, site, "run/one/changes")
     page.locator("figure[data-chart=flows] svg").wait_for()
     page.locator("figure[data-chart=growth-memory] svg").wait_for()
     playwright.expect(page.get_by_role("link", name="changes")).to_have_attribute("aria-current", "page")
